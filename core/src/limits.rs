@@ -1,0 +1,18 @@
+//! The maximum of every queue, buffer, loop and retry.
+//!
+//! A limit that an operator may change is the default of a configuration key; the others are fixed.
+
+/// Bytes of one request frame, length prefix excluded (`socket.request.max.bytes`).
+pub const REQUEST_BYTES_MAX: u32 = 100 * 1024 * 1024;
+
+/// Bytes of one record batch that a topic accepts (`message.max.bytes`).
+pub const BATCH_BYTES_MAX: u32 = 1024 * 1024 + 12;
+
+/// Bytes that one batch may decompress to. Validation streams, so this bounds work, not memory.
+pub const DECOMPRESSED_BATCH_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Bytes of a topic's name: it must leave room for a suffix in a directory's name.
+pub const TOPIC_NAME_BYTES_MAX: usize = 249;
+
+/// Batches of one producer that a partition remembers, so that a retry is recognised (KIP-98).
+pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;

@@ -1,0 +1,1 @@
+//! Derives the encoding and decoding of Kafka messages from field attributes.

@@ -1,0 +1,3 @@
+//! The Highwater binary.
+
+fn main() {}

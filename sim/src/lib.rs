@@ -1,0 +1,1 @@
+//! The seeded world in which Highwater is tested.

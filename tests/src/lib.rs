@@ -1,0 +1,1 @@
+//! Scenarios, real clients and real processes.
