@@ -1,3 +1,7 @@
 //! The Highwater binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    highwater::args::run()
+}

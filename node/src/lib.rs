@@ -1,0 +1,10 @@
+//! The shell around `highwater-core`: sockets, files, threads, configuration and the command line.
+//!
+//! Nothing is decided here. A shard's thread takes inputs from the operating system, lets the core's machine handle
+//! them, and carries the outbox out.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod args;
+pub mod cli;
+pub mod exit;
