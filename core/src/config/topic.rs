@@ -1,0 +1,241 @@
+//! A topic's configuration, resolved and typed.
+
+use super::Configs;
+use super::error::{Refusal, nearest};
+use super::key::Value;
+use super::layers::{Layers, effective};
+use super::reader::{Reader, known};
+use super::topic_keys::{TOPIC_KEYS, topic_key};
+
+/// When bytes count towards the high watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Flush {
+    /// When they are durable.
+    #[default]
+    Sync,
+    /// When the operating system has them, as in Apache Kafka.
+    PageCache,
+}
+
+/// What becomes of old segments. Neither means that they stay for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanupPolicy {
+    /// Only the newest record of each key is kept.
+    pub compact: bool,
+    /// They are removed by age and size.
+    pub delete: bool,
+}
+
+/// How batches are compressed on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompressionType {
+    /// As they arrive.
+    Producer,
+    /// Not at all.
+    Uncompressed,
+    /// gzip.
+    Gzip,
+    /// snappy.
+    Snappy,
+    /// lz4.
+    Lz4,
+    /// zstd.
+    Zstd,
+}
+
+/// Everything that is configured for one topic: its own values, else the broker's, else the defaults.
+///
+/// Times are milliseconds; `None` is "no limit".
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicConfig {
+    /// `cleanup.policy`.
+    pub cleanup_policy: CleanupPolicy,
+    /// `compression.gzip.level`, -1 for the codec's default.
+    pub compression_gzip_level: i32,
+    /// `compression.lz4.level`.
+    pub compression_lz4_level: i32,
+    /// `compression.type`.
+    pub compression_type: CompressionType,
+    /// `compression.zstd.level`.
+    pub compression_zstd_level: i32,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: u64,
+    /// `flush`.
+    pub flush: Flush,
+    /// `index.interval.bytes`.
+    pub index_interval_bytes: u32,
+    /// `max.compaction.lag.ms`.
+    pub max_compaction_lag_ms: u64,
+    /// `max.message.bytes`.
+    pub max_message_bytes: u32,
+    /// `message.timestamp.after.max.ms`.
+    pub message_timestamp_after_max_ms: i64,
+    /// `message.timestamp.before.max.ms`.
+    pub message_timestamp_before_max_ms: i64,
+    /// Whether `message.timestamp.type` is `LogAppendTime`.
+    pub log_append_time: bool,
+    /// `min.cleanable.dirty.ratio`.
+    pub min_cleanable_dirty_ratio: f64,
+    /// `min.compaction.lag.ms`.
+    pub min_compaction_lag_ms: u64,
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: u32,
+    /// `retention.bytes`.
+    pub retention_bytes: Option<u64>,
+    /// `retention.ms`.
+    pub retention_ms: Option<u64>,
+    /// `internal.segment.bytes`, else `segment.bytes`.
+    pub segment_bytes: u32,
+    /// `segment.ms`.
+    pub segment_ms: u64,
+    /// `unclean.leader.election.enable`.
+    pub unclean_leader_election_enable: bool,
+}
+
+impl TopicConfig {
+    /// What counts for a topic with these values of its own.
+    pub fn resolve(topic: &Configs, broker: &Layers<'_>) -> Self {
+        let read = Reader(|name: &str| -> Option<Value> {
+            let key = known(topic_key(name), name);
+            effective(key, &broker.topic_settings(topic, key))
+        });
+        let cleanup_policy = read.list("cleanup.policy");
+        Self {
+            cleanup_policy: CleanupPolicy {
+                compact: cleanup_policy.iter().any(|policy| policy == "compact"),
+                delete: cleanup_policy.iter().any(|policy| policy == "delete"),
+            },
+            compression_gzip_level: read.integer("compression.gzip.level"),
+            compression_lz4_level: read.integer("compression.lz4.level"),
+            compression_type: compression_type(&read.text("compression.type")),
+            compression_zstd_level: read.integer("compression.zstd.level"),
+            delete_retention_ms: read.integer("delete.retention.ms"),
+            flush: if read.text("flush") == "sync" { Flush::Sync } else { Flush::PageCache },
+            index_interval_bytes: read.integer("index.interval.bytes"),
+            max_compaction_lag_ms: read.integer("max.compaction.lag.ms"),
+            max_message_bytes: read.integer("max.message.bytes"),
+            message_timestamp_after_max_ms: read.integer("message.timestamp.after.max.ms"),
+            message_timestamp_before_max_ms: read.integer("message.timestamp.before.max.ms"),
+            log_append_time: read.text("message.timestamp.type") == "LogAppendTime",
+            min_cleanable_dirty_ratio: read.double("min.cleanable.dirty.ratio"),
+            min_compaction_lag_ms: read.integer("min.compaction.lag.ms"),
+            min_insync_replicas: read.integer("min.insync.replicas"),
+            retention_bytes: read.limit("retention.bytes"),
+            retention_ms: read.limit("retention.ms"),
+            segment_bytes: match read.maybe_integer("internal.segment.bytes") {
+                Some(bytes) => u32::try_from(bytes).expect("internal.segment.bytes passed its check"),
+                None => read.integer("segment.bytes"),
+            },
+            segment_ms: read.integer("segment.ms"),
+            unclean_leader_election_enable: read.boolean("unclean.leader.election.enable"),
+        }
+    }
+}
+
+/// Checks what a client wants to set on a topic, together with what then counts on this broker.
+///
+/// # Errors
+/// The first key that is refused.
+pub fn check_topic_configs(topic: &Configs, broker: &Layers<'_>) -> Result<(), Refusal> {
+    for (name, value) in topic {
+        let Some(key) = topic_key(name) else {
+            let nearest = nearest(name, TOPIC_KEYS.iter().map(|key| key.name)).map(str::to_owned);
+            return Err(Refusal::UnknownKey { key: name.clone(), nearest });
+        };
+        key.parse(value).map_err(|reason| Refusal::InvalidValue { key: name.clone(), value: value.clone(), reason })?;
+    }
+    let resolved = TopicConfig::resolve(topic, broker);
+    if resolved.min_compaction_lag_ms > resolved.max_compaction_lag_ms {
+        return Err(Refusal::Contradiction {
+            first: "min.compaction.lag.ms".into(),
+            second: "max.compaction.lag.ms".into(),
+            reason: "the minimum must not be larger than the maximum".into(),
+        });
+    }
+    Ok(())
+}
+
+fn compression_type(name: &str) -> CompressionType {
+    match name {
+        "producer" => CompressionType::Producer,
+        "uncompressed" => CompressionType::Uncompressed,
+        "gzip" => CompressionType::Gzip,
+        "snappy" => CompressionType::Snappy,
+        "lz4" => CompressionType::Lz4,
+        "zstd" => CompressionType::Zstd,
+        other => unreachable!("compression.type {other} passed its check"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configs(pairs: &[(&str, &str)]) -> Configs {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn resolve(topic: &[(&str, &str)], dynamic: &[(&str, &str)], fixed: &[(&str, &str)]) -> TopicConfig {
+        let (dynamic, fixed, none) = (configs(dynamic), configs(fixed), Configs::new());
+        let layers = Layers { dynamic: &dynamic, dynamic_default: &none, fixed: &fixed };
+        TopicConfig::resolve(&configs(topic), &layers)
+    }
+
+    #[test]
+    fn defaults_are_kafkas() {
+        let config = resolve(&[], &[], &[]);
+        assert_eq!(config.retention_ms, Some(604_800_000));
+        assert_eq!(config.retention_bytes, None);
+        assert_eq!(config.segment_bytes, 1 << 30);
+        assert_eq!(config.max_message_bytes, 1_048_588);
+        assert_eq!(config.cleanup_policy, CleanupPolicy { compact: false, delete: true });
+        assert_eq!(config.flush, Flush::Sync);
+    }
+
+    #[test]
+    fn topic_counts_before_dynamic_before_static_before_default() {
+        let fixed = [("log.retention.hours", "1")];
+        let dynamic = [("log.retention.ms", "2000")];
+        let topic = [("retention.ms", "-1")];
+        assert_eq!(resolve(&[], &[], &fixed).retention_ms, Some(3_600_000));
+        assert_eq!(resolve(&[], &dynamic, &fixed).retention_ms, Some(2000));
+        assert_eq!(resolve(&topic, &dynamic, &fixed).retention_ms, None);
+    }
+
+    #[test]
+    fn the_finer_unit_counts_before_the_coarser() {
+        let fixed = [("log.retention.hours", "1"), ("log.retention.minutes", "1")];
+        assert_eq!(resolve(&[], &[], &fixed).retention_ms, Some(60_000));
+        assert_eq!(resolve(&[], &[], &[("log.retention.hours", "-1")]).retention_ms, None);
+    }
+
+    #[test]
+    fn a_stored_value_that_is_no_longer_valid_counts_as_not_set() {
+        let config = resolve(&[("segment.bytes", "14"), ("compression.type", "lzma")], &[], &[]);
+        assert_eq!(config.segment_bytes, 1 << 30);
+        assert_eq!(config.compression_type, CompressionType::Producer);
+    }
+
+    #[test]
+    fn internal_segment_bytes_goes_below_the_bound() {
+        assert_eq!(resolve(&[("internal.segment.bytes", "500")], &[], &[]).segment_bytes, 500);
+    }
+
+    #[test]
+    fn bad_topic_configs_are_refused_with_a_reason() {
+        let check = |pairs: &[(&str, &str)], expected: &str| {
+            let none = Configs::new();
+            let layers = Layers { dynamic: &none, dynamic_default: &none, fixed: &none };
+            let refusal = check_topic_configs(&configs(pairs), &layers).expect_err(expected);
+            assert_eq!(refusal.to_string(), expected);
+        };
+        check(&[("retention.msec", "1")], "unknown key retention.msec: did you mean retention.ms?");
+        check(&[("no.such.thing", "1")], "unknown key no.such.thing");
+        check(&[("retention.ms", "soon")], "invalid value \"soon\" for retention.ms: it must be a whole number");
+        check(
+            &[("min.compaction.lag.ms", "10"), ("max.compaction.lag.ms", "5")],
+            "min.compaction.lag.ms and max.compaction.lag.ms contradict each other: \
+             the minimum must not be larger than the maximum",
+        );
+    }
+}
