@@ -7,4 +7,12 @@
 
 pub mod args;
 pub mod cli;
+pub mod clock;
+pub mod connection;
+pub mod data_dir;
+pub mod disk;
+pub mod events;
 pub mod exit;
+pub mod limits;
+pub mod shard;
+pub mod socket;

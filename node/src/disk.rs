@@ -1,0 +1,353 @@
+//! The operating system's files behind core's [`Disk`].
+//!
+//! Bytes go through the page cache. Nothing in core may assume that, so that a `Disk` which keeps the unsynced tail in
+//! aligned buffers of its own and writes it with `O_DIRECT` can take this one's place: [`OpenFile`] is the only type
+//! that knows where a file's bytes are.
+//!
+//! Invariants:
+//! * A file's bytes below its length never change while an [`OpenFile`] of it is shared: appends go behind them,
+//!   [`Disk::truncate`] leaves a shared file alone and goes on with a copy.
+//! * Names that begin with a dot at the root belong to this module and to [`crate::data_dir`]; core never sees them.
+//!
+//! Deliberately absent: the sync itself, which runs on a thread of its own (`shard::sync_lane`).
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::io::IoSlice;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use highwater_core::Disk;
+use highwater_core::disk::{DirEntry, FileBytes, LogPath, OpenMode, Pin, Space};
+use highwater_core::ids::FileId;
+
+/// The directory below the data directory in which files grow before they take another's place.
+pub(crate) const SCRATCH_DIRECTORY: &str = ".scratch";
+
+/// Parts of one vectored write: the kernel takes at most 1024 (`IOV_MAX`).
+const PARTS_PER_WRITE: usize = 1024;
+
+/// The files below one data directory, as one shard sees them.
+#[derive(Debug)]
+pub struct DirectoryDisk {
+    root: PathBuf,
+    files: BTreeMap<FileId, Handle>,
+    ids: FileIds,
+}
+
+/// Gives out file ids: every disk of a broker draws from the same source.
+#[derive(Clone, Debug, Default)]
+pub struct FileIds(Arc<AtomicU64>);
+
+impl FileIds {
+    fn draw(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// The bytes of one file, shared between a disk and whoever reads or syncs slices of it.
+#[derive(Debug)]
+pub struct OpenFile {
+    file: File,
+}
+
+impl OpenFile {
+    /// The open file behind a pin.
+    ///
+    /// # Panics
+    /// If the pin came from another kind of disk: a process has one kind.
+    pub fn of(pin: &Pin) -> &Self {
+        pin.as_any().downcast_ref().expect("every pin of this process is an open file")
+    }
+
+    /// The file, for `sendfile` and `fdatasync`.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+impl FileBytes for OpenFile {
+    fn read_exact_at(&self, pos: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(out, pos)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A file that a disk has open.
+#[derive(Debug)]
+struct Handle {
+    bytes: Arc<OpenFile>,
+    /// Where it is now, `None` once it was removed or another file took its name.
+    path: Option<LogPath>,
+    len: u64,
+}
+
+impl DirectoryDisk {
+    /// A disk over the directory `root`, which must exist.
+    pub fn new(root: PathBuf, ids: FileIds) -> Self {
+        Self { root, files: BTreeMap::new(), ids }
+    }
+
+    fn absolute(&self, path: &LogPath) -> PathBuf {
+        absolute(&self.root, path)
+    }
+
+    fn handle(&self, file: FileId) -> &Handle {
+        self.files.get(&file).expect("core uses only files that it has open")
+    }
+
+    fn handle_mut(&mut self, file: FileId) -> &mut Handle {
+        self.files.get_mut(&file).expect("core uses only files that it has open")
+    }
+
+    /// A new file in the scratch directory.
+    fn scratch(&self) -> io::Result<(PathBuf, File)> {
+        let directory = self.root.join(SCRATCH_DIRECTORY);
+        fs::create_dir_all(&directory)?;
+        let path = directory.join(self.ids.draw().to_string());
+        let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+        Ok((path, file))
+    }
+
+    /// Puts a copy of a shared file's first `len` bytes in its place, durable at once: what was durable before the
+    /// truncation stays so, and later syncs of the copy alone keep what is appended to it.
+    fn continue_as_copy(&mut self, file: FileId, len: u64) -> io::Result<()> {
+        let (scratch, copy) = self.scratch()?;
+        let handle = self.handle(file);
+        let copied = copy_prefix(&handle.bytes.file, &copy, len).and_then(|()| copy.sync_data());
+        let placed = copied.and_then(|()| match &handle.path {
+            None => fs::remove_file(&scratch),
+            Some(path) => {
+                fs::rename(&scratch, self.absolute(path))?;
+                sync_directory(&self.root, &path.parent().unwrap_or_else(LogPath::root))
+            }
+        });
+        if let Err(error) = placed {
+            discard(&scratch);
+            return Err(storage_full_or(error));
+        }
+        let handle = self.handle_mut(file);
+        handle.bytes = Arc::new(OpenFile { file: copy });
+        handle.len = len;
+        Ok(())
+    }
+
+    /// Keeps the paths of open files true after `from` has become `to`.
+    fn note_rename(&mut self, from: &LogPath, to: &LogPath) {
+        for handle in self.files.values_mut() {
+            let Some(path) = &handle.path else { continue };
+            if path == to {
+                handle.path = None;
+            } else if let Some(moved) = rebased(path, from, to) {
+                handle.path = Some(moved);
+            }
+        }
+    }
+}
+
+impl Disk for DirectoryDisk {
+    fn open(&mut self, path: &LogPath, mode: OpenMode) -> io::Result<FileId> {
+        let mut options = File::options();
+        options.read(true).write(true).create_new(mode == OpenMode::New);
+        let file = options.open(self.absolute(path)).map_err(storage_full_or)?;
+        let len = file.metadata()?.len();
+        let id = FileId(self.ids.draw());
+        self.files.insert(id, Handle { bytes: Arc::new(OpenFile { file }), path: Some(path.clone()), len });
+        Ok(id)
+    }
+
+    fn close(&mut self, file: FileId) {
+        self.files.remove(&file).expect("core closes only files that it has open");
+    }
+
+    fn len(&self, file: FileId) -> io::Result<u64> {
+        Ok(self.handle(file).len)
+    }
+
+    fn append(&mut self, file: FileId, parts: &[&[u8]]) -> io::Result<u64> {
+        let handle = self.handle_mut(file);
+        match write_all_at(&handle.bytes.file, handle.len, parts) {
+            Ok(end) => handle.len = end,
+            Err(error) => {
+                let error = storage_full_or(error);
+                if error.kind() == io::ErrorKind::StorageFull {
+                    handle.bytes.file.set_len(handle.len)?;
+                }
+                return Err(error);
+            }
+        }
+        Ok(handle.len)
+    }
+
+    fn read_at(&self, file: FileId, pos: u64, out: &mut [u8]) -> io::Result<usize> {
+        let file = &self.handle(file).bytes.file;
+        let mut filled = 0;
+        while filled < out.len() {
+            match file.read_at(&mut out[filled..], pos + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn truncate(&mut self, file: FileId, len: u64) -> io::Result<()> {
+        let handle = self.handle_mut(file);
+        assert!(len <= handle.len, "truncation to {len} cannot lengthen a file of {} bytes", handle.len);
+        if len == handle.len {
+            return Ok(());
+        }
+        if Arc::get_mut(&mut handle.bytes).is_none() {
+            return self.continue_as_copy(file, len);
+        }
+        handle.bytes.file.set_len(len)?;
+        handle.len = len;
+        Ok(())
+    }
+
+    fn pin(&self, file: FileId) -> Pin {
+        let bytes: Arc<OpenFile> = Arc::clone(&self.handle(file).bytes);
+        bytes
+    }
+
+    fn create_dir(&mut self, path: &LogPath) -> io::Result<()> {
+        match fs::create_dir(self.absolute(path)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.absolute(path).is_dir() => Ok(()),
+            other => other.map_err(storage_full_or),
+        }
+    }
+
+    fn list(&self, dir: &LogPath) -> io::Result<Vec<DirEntry>> {
+        let at_root = dir.parent().is_none();
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(self.absolute(dir))? {
+            let entry = entry?;
+            // Core makes only names that are UTF-8: another one is a stranger's.
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if at_root && name.starts_with('.') {
+                continue;
+            }
+            entries.push(DirEntry { name, is_dir: entry.file_type()?.is_dir() });
+        }
+        entries.sort_unstable();
+        Ok(entries)
+    }
+
+    fn rename(&mut self, from: &LogPath, to: &LogPath) -> io::Result<()> {
+        fs::rename(self.absolute(from), self.absolute(to))?;
+        if from != to {
+            self.note_rename(from, to);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &LogPath) -> io::Result<()> {
+        let absolute = self.absolute(path);
+        if fs::symlink_metadata(&absolute)?.is_dir() {
+            return fs::remove_dir(absolute);
+        }
+        fs::remove_file(absolute)?;
+        let removed = self.files.values_mut().filter(|handle| handle.path.as_ref() == Some(path));
+        removed.for_each(|handle| handle.path = None);
+        Ok(())
+    }
+
+    fn replace(&mut self, path: &LogPath, bytes: &[u8]) -> io::Result<()> {
+        let (scratch, file) = self.scratch().map_err(storage_full_or)?;
+        let target = self.absolute(path);
+        let placed =
+            file.write_all_at(bytes, 0).and_then(|()| file.sync_data()).and_then(|()| fs::rename(&scratch, target));
+        if let Err(error) = placed {
+            discard(&scratch);
+            return Err(storage_full_or(error));
+        }
+        let replaced = self.files.values_mut().filter(|handle| handle.path.as_ref() == Some(path));
+        replaced.for_each(|handle| handle.path = None);
+        Ok(())
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        let stat = rustix::fs::statvfs(&self.root)?;
+        Ok(Space {
+            total: stat.f_blocks.saturating_mul(stat.f_frsize),
+            usable: stat.f_bavail.saturating_mul(stat.f_frsize),
+        })
+    }
+}
+
+/// Makes the names in a directory durable.
+///
+/// # Errors
+/// An I/O error; the directory's state on the medium is unknown then.
+pub fn sync_directory(root: &Path, directory: &LogPath) -> io::Result<()> {
+    File::open(absolute(root, directory))?.sync_all()
+}
+
+fn absolute(root: &Path, path: &LogPath) -> PathBuf {
+    if path.as_str().is_empty() { root.to_owned() } else { root.join(path.as_str()) }
+}
+
+/// `path` as it is called after `from` has become `to`, or `None` if it lies elsewhere.
+fn rebased(path: &LogPath, from: &LogPath, to: &LogPath) -> Option<LogPath> {
+    let rest = path.as_str().strip_prefix(from.as_str())?;
+    if rest.is_empty() {
+        return Some(to.clone());
+    }
+    Some(rest.strip_prefix('/')?.split('/').fold(to.clone(), |path, name| path.join(name)))
+}
+
+/// Writes `parts` one after the other from `pos` on and returns where they end.
+fn write_all_at(file: &File, mut pos: u64, parts: &[&[u8]]) -> io::Result<u64> {
+    for group in parts.chunks(PARTS_PER_WRITE) {
+        let mut slices: Vec<IoSlice<'_>> = group.iter().map(|part| IoSlice::new(part)).collect();
+        let mut rest = &mut slices[..];
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            match rustix::io::pwritev(file, rest, pos) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    pos += written as u64;
+                    IoSlice::advance_slices(&mut rest, written);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+    Ok(pos)
+}
+
+/// Copies the first `len` bytes of one file into an empty other one.
+fn copy_prefix(from: &File, to: &File, len: u64) -> io::Result<()> {
+    let mut buffer = vec![0; usize::try_from(len.min(1 << 20)).expect("at most 1 MiB")];
+    let mut pos = 0;
+    while pos < len {
+        let step = buffer.len().min(usize::try_from(len - pos).unwrap_or(usize::MAX));
+        from.read_exact_at(&mut buffer[..step], pos)?;
+        to.write_all_at(&buffer[..step], pos)?;
+        pos += step as u64;
+    }
+    Ok(())
+}
+
+/// Removes a scratch file after an error; what stays behind is swept away at the next start.
+fn discard(scratch: &Path) {
+    let _ = fs::remove_file(scratch);
+}
+
+/// A quota is room that is missing, too.
+fn storage_full_or(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::QuotaExceeded => io::Error::new(io::ErrorKind::StorageFull, error),
+        _ => error,
+    }
+}

@@ -1,0 +1,38 @@
+//! Core's events as log lines: the only place that turns them into prose.
+
+use highwater_core::event::Event;
+use slog::{Logger, debug, error, info, warn};
+
+/// Writes one event to the log.
+pub fn log(log: &Logger, event: &Event) {
+    match event {
+        Event::Ready => debug!(log, "shard ready"),
+        Event::LogRecovered { partition, topic, bytes_read, bytes_truncated, log_end_offset } => {
+            let fields = slog::o!("topic" => topic.clone(), "partition" => partition.index.0, "bytes_read" => *bytes_read,
+                "log_end_offset" => log_end_offset.0);
+            match bytes_truncated {
+                0 => debug!(log, "log recovered"; fields),
+                _ => info!(log, "log recovered, torn tail cut off"; "bytes_truncated" => *bytes_truncated, fields),
+            }
+        }
+        Event::BecameLeader { partition, topic, leader_epoch } => {
+            debug!(log, "became leader"; "topic" => topic, "partition" => partition.index.0, "leader_epoch" => leader_epoch.0);
+        }
+        Event::SegmentRolled { partition, base_offset } => {
+            debug!(log, "segment rolled"; "partition" => %partition, "base_offset" => base_offset.0);
+        }
+        Event::SegmentDeleted { partition, base_offset, bytes } => {
+            info!(log, "segment deleted"; "partition" => %partition, "base_offset" => base_offset.0, "bytes" => *bytes);
+        }
+        Event::DiskFull { partition } => {
+            error!(log, "disk full: produces are refused until there is room"; "partition" => %partition);
+        }
+        Event::DiskHasRoom => info!(log, "disk has room again"),
+        Event::StrayDirectory { path } => {
+            warn!(log, "directory belongs to no known partition and is left alone"; "path" => path);
+        }
+        Event::ConnectionClosed { connection, reason } => {
+            info!(log, "connection closed"; "connection" => connection.0, "reason" => %reason);
+        }
+    }
+}
