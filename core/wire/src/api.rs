@@ -1,0 +1,169 @@
+//! The APIs that exist: one line each.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use crate::decoder::{DecodeError, Decoder};
+use crate::encoder::{EncodeError, Encoder};
+use crate::message::{Message, RequestMessage, ResponseMessage};
+
+/// Hands the table of APIs to a macro of the caller's: name, key, module, request, response.
+#[macro_export]
+macro_rules! with_apis {
+    ($callback:ident) => {
+        $callback! {
+            Produce = 0, produce, ProduceRequest, ProduceResponse;
+            Fetch = 1, fetch, FetchRequest, FetchResponse;
+            ListOffsets = 2, list_offsets, ListOffsetsRequest, ListOffsetsResponse;
+            Metadata = 3, metadata, MetadataRequest, MetadataResponse;
+            FindCoordinator = 10, find_coordinator, FindCoordinatorRequest, FindCoordinatorResponse;
+            ApiVersions = 18, api_versions, ApiVersionsRequest, ApiVersionsResponse;
+            CreateTopics = 19, create_topics, CreateTopicsRequest, CreateTopicsResponse;
+            DeleteTopics = 20, delete_topics, DeleteTopicsRequest, DeleteTopicsResponse;
+            DeleteRecords = 21, delete_records, DeleteRecordsRequest, DeleteRecordsResponse;
+            InitProducerId = 22, init_producer_id, InitProducerIdRequest, InitProducerIdResponse;
+            OffsetForLeaderEpoch = 23, offset_for_leader_epoch, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
+            DescribeConfigs = 32, describe_configs, DescribeConfigsRequest, DescribeConfigsResponse;
+            AlterConfigs = 33, alter_configs, AlterConfigsRequest, AlterConfigsResponse;
+            DescribeLogDirs = 35, describe_log_dirs, DescribeLogDirsRequest, DescribeLogDirsResponse;
+            CreatePartitions = 37, create_partitions, CreatePartitionsRequest, CreatePartitionsResponse;
+            IncrementalAlterConfigs = 44, incremental_alter_configs, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+            DescribeCluster = 60, describe_cluster, DescribeClusterRequest, DescribeClusterResponse;
+            DescribeTopicPartitions = 75, describe_topic_partitions, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
+        }
+    };
+}
+
+macro_rules! define_apis {
+    ($($name:ident = $key:literal, $module:ident, $request:ident, $response:ident;)+) => {
+        /// An API of the protocol. Its messages lie in the module of its name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(i16)]
+        pub enum ApiKey {
+            $(
+                #[doc = concat!("See [`", stringify!($module), "`](crate::", stringify!($module), ").")]
+                $name = $key,
+            )+
+        }
+
+        impl ApiKey {
+            /// Every API, by ascending key.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// Kafka's name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)+
+                }
+            }
+
+            /// The versions that exist here.
+            pub const fn versions(self) -> RangeInclusive<i16> {
+                match self {
+                    $(Self::$name => <crate::$module::$request as Message>::VERSIONS,)+
+                }
+            }
+
+            /// The first flexible version; `i16::MAX` if there is none.
+            pub const fn flexible_from(self) -> i16 {
+                match self {
+                    $(Self::$name => <crate::$module::$request as Message>::FLEXIBLE_FROM,)+
+                }
+            }
+        }
+
+        impl TryFrom<i16> for ApiKey {
+            type Error = i16;
+
+            fn try_from(key: i16) -> Result<Self, i16> {
+                match key {
+                    $($key => Ok(Self::$name),)+
+                    unknown => Err(unknown),
+                }
+            }
+        }
+
+        $(
+            impl RequestMessage for crate::$module::$request {
+                const KEY: ApiKey = ApiKey::$name;
+                type Response = crate::$module::$response;
+            }
+
+            impl ResponseMessage for crate::$module::$response {
+                const KEY: ApiKey = ApiKey::$name;
+                type Request = crate::$module::$request;
+            }
+
+            impl From<crate::$module::$request> for AnyRequest {
+                fn from(request: crate::$module::$request) -> Self {
+                    Self::$name(request)
+                }
+            }
+
+            impl From<crate::$module::$response> for AnyResponse {
+                fn from(response: crate::$module::$response) -> Self {
+                    Self::$name(response)
+                }
+            }
+        )+
+
+        define_any!(
+            /// A request of any API.
+            AnyRequest { $($name: crate::$module::$request,)+ }
+        );
+        define_any!(
+            /// A response of any API.
+            AnyResponse { $($name: crate::$module::$response,)+ }
+        );
+    };
+}
+
+macro_rules! define_any {
+    ($(#[$doc:meta])+ $any:ident { $($name:ident: $message:ty,)+ }) => {
+        $(#[$doc])+
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum $any {
+            $(
+                #[doc = concat!("Of the API ", stringify!($name), ".")]
+                $name($message),
+            )+
+        }
+
+        impl $any {
+            /// The API it belongs to.
+            pub fn key(&self) -> ApiKey {
+                match self {
+                    $(Self::$name(_) => ApiKey::$name,)+
+                }
+            }
+
+            /// Reads the body, which must be the rest of the frame.
+            ///
+            /// # Errors
+            /// There is no such version, or the bytes are not such a message and nothing else.
+            pub fn decode(api: ApiKey, version: i16, input: Decoder<'_>) -> Result<Self, DecodeError> {
+                match api {
+                    $(ApiKey::$name => Message::decode_body(input, version).map(Self::$name),)+
+                }
+            }
+
+            /// Writes the body behind what was written before.
+            ///
+            /// # Errors
+            /// There is no such version, or it cannot represent the message.
+            pub fn encode_body(&self, out: &mut Encoder, version: i16) -> Result<(), EncodeError> {
+                match self {
+                    $(Self::$name(message) => message.encode_body(out, version),)+
+                }
+            }
+        }
+    };
+}
+
+with_apis!(define_apis);
+
+impl fmt::Display for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
