@@ -13,6 +13,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod config;
+pub mod controller;
 pub mod disk;
 pub mod event;
 pub mod gateway;
@@ -21,6 +22,7 @@ pub mod limits;
 pub mod log;
 pub mod message;
 pub mod outbox;
+pub mod replicated;
 pub mod time;
 
 pub use disk::Disk;
