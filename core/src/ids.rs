@@ -42,6 +42,8 @@ ids! {
     JobId(u64);
     /// Names an open file, unique in the whole broker for as long as the process lives.
     FileId(u64);
+    /// Names one command of a client, chosen by whoever gives it and never used again.
+    CommandId(u64);
     /// Names a request that one shard has sent to another.
     Ticket(u64);
 }

@@ -12,8 +12,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod client;
 pub mod config;
-pub mod controller;
 pub mod disk;
 pub mod event;
 pub mod gateway;
@@ -22,7 +22,6 @@ pub mod limits;
 pub mod log;
 pub mod message;
 pub mod outbox;
-pub mod replicated;
 pub mod time;
 
 pub use disk::Disk;

@@ -16,3 +16,9 @@ pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 
 /// Batches of one producer that a partition remembers, so that a retry is recognised (KIP-98).
 pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;
+
+/// Requests that a client has in flight on one connection: a broker remembers five batches of a producer.
+pub const CLIENT_REQUESTS_IN_FLIGHT_MAX: usize = 5;
+
+/// Calls of a client that wait for their broker or their answer.
+pub const CLIENT_CALLS_MAX: usize = 1000;
