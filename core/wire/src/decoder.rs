@@ -3,6 +3,8 @@
 //! Invariants:
 //! * Nothing here panics, whatever the bytes are.
 //! * A length or a count is compared with the bytes that remain before anything is allocated for it.
+//! * The elements of all arrays of a request are at most [`ELEMENTS_MAX`]: an element can take 24 times the memory of
+//!   its bytes, so that the largest frame alone would not bound it.
 //! * The decoder never reads past its limit: the frame's end, or a tagged field's.
 //!
 //! Sources: KIP-482 (flexible versions and tagged fields), Kafka's protocol guide.
@@ -12,6 +14,9 @@ use bytes::Bytes;
 
 use crate::encoder::STRING_BYTES_MAX;
 use crate::field::Field;
+
+/// The most elements that all arrays of a request may have together.
+pub const ELEMENTS_MAX: usize = 1 << 20;
 
 /// Bytes that are not the message they claim to be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +44,9 @@ pub enum DecodeErrorKind {
     /// A length below -1, or beyond what Kafka allows.
     #[error("length {0} is not valid")]
     Length(i64),
+    /// More elements in its arrays than a request may have.
+    #[error("{0} elements are too many")]
+    TooManyElements(usize),
     /// Null where the version allows none.
     #[error("null is not allowed")]
     Null,
@@ -64,6 +72,7 @@ pub struct Decoder<'a> {
     frame: &'a Bytes,
     at: usize,
     limit: usize,
+    elements_left: usize,
     version: i16,
     flexible: bool,
 }
@@ -71,7 +80,7 @@ pub struct Decoder<'a> {
 impl<'a> Decoder<'a> {
     /// A decoder at the start of `frame`, which has no length prefix.
     pub fn new(frame: &'a Bytes) -> Self {
-        Self { frame, at: 0, limit: frame.len(), version: 0, flexible: false }
+        Self { frame, at: 0, limit: frame.len(), elements_left: ELEMENTS_MAX, version: 0, flexible: false }
     }
 
     /// The version of the message that is being read.
@@ -104,6 +113,11 @@ impl<'a> Decoder<'a> {
     pub(crate) fn begin(&mut self, version: i16, flexible: bool) {
         self.version = version;
         self.flexible = flexible;
+    }
+
+    /// Accepts any number of elements: for what a client reads, from a broker that it has chosen itself.
+    pub(crate) fn lift_element_limit(&mut self) {
+        self.elements_left = usize::MAX;
     }
 
     #[inline]
@@ -156,17 +170,26 @@ impl<'a> Decoder<'a> {
 
     /// The length of bytes that lie ahead whole; `None` is null.
     pub(crate) fn take_bytes_len(&mut self) -> Result<Option<usize>, DecodeError> {
-        self.take_count(1)
+        self.take_len(1)
     }
 
     /// The count of an array whose elements have at least `element_len_min` bytes each; `None` is null.
     pub(crate) fn take_count(&mut self, element_len_min: usize) -> Result<Option<usize>, DecodeError> {
-        let count = if self.flexible {
+        let count = self.take_len(element_len_min.max(1))?;
+        match self.elements_left.checked_sub(count.unwrap_or(0)) {
+            Some(left) => self.elements_left = left,
+            None => return Err(self.error(DecodeErrorKind::TooManyElements(count.unwrap_or(0)))),
+        }
+        Ok(count)
+    }
+
+    fn take_len(&mut self, element_len_min: usize) -> Result<Option<usize>, DecodeError> {
+        let len = if self.flexible {
             i64::from(self.take_unsigned_varint()?) - 1
         } else {
             i64::from(i32::from_be_bytes(self.take_array()?))
         };
-        self.checked_len(count, i32::MAX as usize, element_len_min.max(1))
+        self.checked_len(len, i32::MAX as usize, element_len_min)
     }
 
     fn checked_len(&self, len: i64, max: usize, element_len_min: usize) -> Result<Option<usize>, DecodeError> {
@@ -256,5 +279,78 @@ impl DecodeError {
             self.field = name;
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoder(bytes: &Bytes, flexible: bool) -> Decoder<'_> {
+        let mut input = Decoder::new(bytes);
+        input.begin(0, flexible);
+        input
+    }
+
+    fn check<T: Field + PartialEq + std::fmt::Debug>(
+        bytes: &'static [u8],
+        flexible: bool,
+        expected: Result<T, DecodeErrorKind>,
+    ) {
+        let bytes = Bytes::from_static(bytes);
+        assert_eq!(T::decode(&mut decoder(&bytes, flexible)).map_err(|error| error.kind), expected, "{bytes:?}");
+    }
+
+    #[test]
+    fn a_string_is_utf8_of_a_length_that_kafka_allows() {
+        use DecodeErrorKind::{Length, Null, Truncated, Utf8, Varint};
+        check(&[0, 2, b'h', b'i'], false, Ok("hi".to_owned()));
+        check(&[3, b'h', b'i'], true, Ok("hi".to_owned()));
+        check(&[0xff, 0xff], false, Ok(None::<String>));
+        check(&[0], true, Ok(None::<String>));
+        check::<String>(&[0xff, 0xff], false, Err(Null));
+        check::<String>(&[0], true, Err(Null));
+        check::<String>(&[0xff, 0xfe], false, Err(Length(-2)));
+        check::<String>(&[0x81, 0x80, 0x02, b'x'], true, Err(Length(0x8000)));
+        check::<String>(&[0, 2, b'h'], false, Err(Truncated { needed: 2, remaining: 1 }));
+        check::<String>(&[0, 1, 0xff], false, Err(Utf8));
+        check::<String>(&[0xff, 0xff, 0xff, 0xff, 0x1f], true, Err(Varint));
+        check::<String>(&[0x80, 0x80, 0x80, 0x80, 0x80, 0], true, Err(Varint));
+    }
+
+    #[test]
+    fn a_varint_may_be_longer_than_it_needs_to_be() {
+        check(&[0x83, 0x80, 0x80, 0x80, 0x00, b'h', b'i'], true, Ok("hi".to_owned()));
+    }
+
+    #[test]
+    fn bytes_are_slices_of_the_frame() {
+        let frame = Bytes::from_static(&[0, 0, 0, 2, 7, 8]);
+        let bytes = Bytes::decode(&mut decoder(&frame, false)).unwrap();
+        assert_eq!(bytes.as_ptr(), frame[4..].as_ptr());
+        assert_eq!(bytes, [7, 8][..]);
+    }
+
+    /// Reads tagged fields of which 1 is known and has two bytes.
+    fn tagged(bytes: &'static [u8]) -> Result<Option<i16>, DecodeErrorKind> {
+        let bytes = Bytes::from_static(bytes);
+        let mut known = None;
+        decoder(&bytes, true)
+            .tagged_fields(|tag, input| match tag {
+                1 => input.field("known").map(|value| known = Some(value)).map(|()| true),
+                _ => Ok(false),
+            })
+            .map_err(|error| error.kind)?;
+        Ok(known)
+    }
+
+    #[test]
+    fn a_tagged_field_fills_its_length_and_unknown_ones_are_skipped() {
+        assert_eq!(tagged(&[0]), Ok(None));
+        assert_eq!(tagged(&[3, 0, 1, 9, 1, 2, 0, 7, 5, 0]), Ok(Some(7)));
+        assert_eq!(tagged(&[1, 1, 3, 0, 7, 0]), Err(DecodeErrorKind::Trailing(1)));
+        assert_eq!(tagged(&[1, 1, 1, 0, 7]), Err(DecodeErrorKind::Truncated { needed: 2, remaining: 1 }));
+        assert_eq!(tagged(&[1, 5, 3, 0]), Err(DecodeErrorKind::Truncated { needed: 3, remaining: 1 }));
+        assert_eq!(tagged(&[1]), Err(DecodeErrorKind::Truncated { needed: 1, remaining: 0 }));
     }
 }

@@ -301,3 +301,115 @@ impl Encoded {
         pieces.into_iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::produce::{
+        LeaderIdAndEpoch, PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
+    };
+    use crate::{Message, Records, Uuid, encode_request, fetch, metadata};
+
+    fn encode<M: Message>(message: &M, version: i16) -> Result<Encoded, (&'static str, EncodeErrorKind)> {
+        let mut out = Encoder::new();
+        message.encode_body(&mut out, version).map_err(|error| (error.field, error.kind))?;
+        Ok(out.finish())
+    }
+
+    #[test]
+    fn a_gap_counts_in_every_length_around_it() {
+        let records = |len| PartitionProduceData { index: 0, records: Records::Gap { len } };
+        let topic =
+            TopicProduceData { partition_data: vec![records(1000), records(0), records(7)], ..Default::default() };
+        let encoded =
+            encode_request(&ProduceRequest { topic_data: vec![topic], ..Default::default() }, 3, 1, None).unwrap();
+        let frame_len = u32::from_be_bytes(encoded.bytes[..4].try_into().unwrap());
+        assert_eq!(frame_len as usize + 4, encoded.len());
+        assert_eq!(encoded.gaps.iter().map(|gap| gap.len).collect::<Vec<_>>(), [1000, 7]);
+        for gap in &encoded.gaps {
+            assert_eq!(encoded.bytes[gap.at - 4..gap.at], (gap.len as u32).to_be_bytes());
+        }
+
+        let whole = encoded.bytes.clone();
+        let mut put_together = Vec::new();
+        let mut missing = Vec::new();
+        for piece in encoded.into_pieces() {
+            match piece {
+                Piece::Bytes(bytes) => put_together.extend_from_slice(&bytes),
+                Piece::Gap(len) => missing.push(len),
+            }
+        }
+        assert_eq!(put_together, whole);
+        assert_eq!(missing, [1000, 7]);
+    }
+
+    #[test]
+    fn a_field_that_the_version_lacks_is_lost_only_if_it_may_be() {
+        let request = metadata::MetadataRequest { allow_auto_topic_creation: false, ..Default::default() };
+        assert_eq!(
+            encode(&request, 3),
+            Err(("MetadataRequest.allow_auto_topic_creation", EncodeErrorKind::NotInVersion))
+        );
+        let request = fetch::FetchRequest { rack_id: "r".to_owned(), ..Default::default() };
+        assert_eq!(encode(&request, 10), encode(&fetch::FetchRequest::default(), 10));
+    }
+
+    #[test]
+    fn null_is_refused_where_the_version_has_none() {
+        let request = metadata::MetadataRequest { topics: None, ..Default::default() };
+        assert!(encode(&request, 1).is_ok());
+        assert_eq!(encode(&request, 0), Err(("MetadataRequest.topics", EncodeErrorKind::Null)));
+    }
+
+    #[test]
+    fn a_version_that_does_not_exist_is_refused() {
+        assert_eq!(encode(&ProduceRequest::default(), 2), Err(("ProduceRequest", EncodeErrorKind::Version)));
+        assert_eq!(encode(&ProduceRequest::default(), 14), Err(("ProduceRequest", EncodeErrorKind::Version)));
+    }
+
+    #[test]
+    fn a_string_is_no_longer_than_kafka_allows() {
+        let request = |len| ProduceRequest { transactional_id: Some("x".repeat(len)), ..Default::default() };
+        assert!(encode(&request(0x7fff), 9).is_ok());
+        for version in [8, 9] {
+            let error = ("ProduceRequest.transactional_id", EncodeErrorKind::TooLong(0x8000));
+            assert_eq!(encode(&request(0x8000), version), Err(error));
+        }
+    }
+
+    #[test]
+    fn a_tagged_field_is_written_behind_its_length_unless_it_is_the_default() {
+        let with = |current_leader| {
+            let mut out = Encoder::new();
+            out.begin(10, true);
+            PartitionProduceResponse { current_leader, ..Default::default() }.encode(&mut out).unwrap();
+            out.finish().into_bytes()
+        };
+        let absent = with(LeaderIdAndEpoch::default());
+        assert!(absent.ends_with(&[0]));
+        let present = with(LeaderIdAndEpoch { leader_id: 2, leader_epoch: 3 });
+        assert_eq!(present[absent.len() - 1..], [1, 0, 9, 0, 0, 0, 2, 0, 0, 0, 3, 0]);
+    }
+
+    #[test]
+    fn a_tagged_field_may_need_a_length_of_several_bytes() {
+        let request = fetch::FetchRequest { cluster_id: Some("c".repeat(300)), ..Default::default() };
+        let bytes = encode(&request, 12).unwrap().into_bytes();
+        // One field, tag 0, 302 bytes: the length of the string and the string.
+        let tagged = [&[1, 0, 0xae, 2, 0xad, 2][..], &[b'c'; 300]].concat();
+        assert!(bytes.ends_with(&tagged));
+    }
+
+    #[test]
+    fn a_uuid_and_a_default_are_what_kafka_writes() {
+        let topic = fetch::FetchTopic { topic_id: Uuid(1), ..Default::default() };
+        let request = fetch::FetchRequest { topics: vec![topic], ..Default::default() };
+        let bytes = encode(&request, 13).unwrap().into_bytes();
+        let expected = [
+            &[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0][..],
+            &[0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+            &[1, 0, 1, 1, 0],
+        ];
+        assert_eq!(bytes, expected.concat());
+    }
+}

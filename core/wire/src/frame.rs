@@ -200,6 +200,7 @@ fn encode_response_header(
 
 fn decode_response_header(input: &mut Decoder<'_>, api: ApiKey, version: i16) -> Result<i32, DecodeError> {
     input.begin(0, has_flexible_response_header(api, version));
+    input.lift_element_limit();
     let correlation_id = input.field("ResponseHeader.correlation_id")?;
     input.tagged_fields(|_, _| Ok(false)).map_err(|error| error.in_field("ResponseHeader"))?;
     Ok(correlation_id)
@@ -214,4 +215,93 @@ fn encode_frame(write: impl FnOnce(&mut Encoder) -> Result<(), EncodeError>) -> 
     let prefix = i32::try_from(len).map_err(|_| out.error(EncodeErrorKind::TooLong(len)).in_field("frame"))?;
     out.patch_i32(0, prefix);
     Ok(out.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+    use crate::metadata::{MetadataRequest, MetadataResponse};
+
+    /// A frame as it arrives: without its length prefix.
+    fn without_prefix(encoded: Encoded) -> Bytes {
+        encoded.into_bytes().split_off(LENGTH_PREFIX_BYTES)
+    }
+
+    #[test]
+    fn a_request_survives_its_round_trip_with_and_without_a_client_id() {
+        for client_id in [None, Some(""), Some("me")] {
+            for version in ApiKey::Metadata.versions() {
+                let request = MetadataRequest { topics: Some(Vec::new()), ..Default::default() };
+                let frame = without_prefix(encode_request(&request, version, 42, client_id).unwrap());
+                let (header, decoded) = decode_request(&frame).unwrap();
+                assert_eq!(header.correlation_id, 42);
+                assert_eq!((header.api, header.version), (ApiKey::Metadata, version));
+                assert_eq!(header.client_id.as_deref(), client_id);
+                assert_eq!(decoded, AnyRequest::Metadata(request.clone()));
+                let again = decoded.encode_frame(version, 42, client_id).unwrap();
+                assert_eq!(without_prefix(again), frame);
+            }
+        }
+    }
+
+    #[test]
+    fn the_client_id_of_a_flexible_header_is_not_compact() {
+        let frame = without_prefix(encode_request(&ApiVersionsRequest::default(), 3, 1, Some("me")).unwrap());
+        assert_eq!(frame[..], [0, 18, 0, 3, 0, 0, 0, 1, 0, 2, b'm', b'e', 0, 1, 1, 0]);
+    }
+
+    #[test]
+    fn tagged_fields_of_a_header_are_skipped() {
+        let frame = Bytes::from_static(&[0, 18, 0, 3, 0, 0, 0, 1, 0xff, 0xff, 1, 5, 2, 9, 9, 1, 1, 0]);
+        let (header, request) = decode_request(&frame).unwrap();
+        assert_eq!(header.client_id, None);
+        assert_eq!(request, AnyRequest::ApiVersions(ApiVersionsRequest::default()));
+    }
+
+    #[test]
+    fn the_api_versions_response_never_has_a_flexible_header() {
+        for version in ApiKey::ApiVersions.versions() {
+            let frame = without_prefix(encode_response(&ApiVersionsResponse::default(), version, 7).unwrap());
+            assert_eq!(frame[..6], [0, 0, 0, 7, 0, 0], "the error code follows at once");
+            let decoded = decode_response::<ApiVersionsRequest>(&frame, version).unwrap();
+            assert_eq!(decoded, (7, ApiVersionsResponse::default()));
+        }
+    }
+
+    #[test]
+    fn a_response_survives_its_round_trip() {
+        for version in ApiKey::Metadata.versions() {
+            let response = MetadataResponse { cluster_id: None, ..Default::default() };
+            let frame = without_prefix(encode_response(&response, version, 9).unwrap());
+            assert_eq!(correlation_id(&frame), Ok(9));
+            assert_eq!(decode_response::<MetadataRequest>(&frame, version), Ok((9, response.clone())));
+            let any = AnyResponse::decode_frame(&frame, ApiKey::Metadata, version).unwrap();
+            assert_eq!(any, (9, AnyResponse::from(response)));
+            assert_eq!(without_prefix(any.1.encode_frame(version, 9).unwrap()), frame);
+        }
+    }
+
+    #[test]
+    fn an_unknown_api_is_told_apart_from_a_malformed_header() {
+        let unknown = Bytes::from_static(&[0x12, 0x34, 0, 5]);
+        let error = HeaderError::UnknownApi { key: 0x1234, version: 5 };
+        assert_eq!(RequestHeader::decode(&mut Decoder::new(&unknown)), Err(error));
+        let short = Bytes::from_static(&[0, 18, 0, 3, 0, 0]);
+        let Err(HeaderError::Malformed(error)) = RequestHeader::decode(&mut Decoder::new(&short)) else {
+            panic!("the correlation id is cut off");
+        };
+        assert_eq!(
+            error.to_string(),
+            "cannot decode RequestHeader.correlation_id at byte 4: 4 bytes are needed and 2 remain"
+        );
+    }
+
+    #[test]
+    fn the_header_of_a_version_that_does_not_exist_can_be_read() {
+        let frame = Bytes::from_static(&[0, 18, 0, 99, 0, 0, 0, 1, 0xff, 0xff, 0, 1, 1, 0]);
+        let mut input = Decoder::new(&frame);
+        let header = RequestHeader::decode(&mut input).unwrap();
+        assert_eq!((header.version, header.correlation_id), (99, 1));
+    }
 }

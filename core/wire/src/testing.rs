@@ -25,7 +25,7 @@ pub struct Source {
 /// The most elements of an array, characters of a string, and so on.
 const SIZE_MAX: u64 = 6;
 
-/// A message with something in all of its fields, or almost all.
+/// A message with something in most of its fields.
 pub fn sample<M: Message + Sample>(seed: u64, version: i16) -> M {
     M::sample(&mut Source { state: seed, version })
 }
@@ -39,6 +39,11 @@ impl Source {
     /// A number below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end
+    }
+
+    /// A value, or often enough `default`: what is written of a tagged field depends on it.
+    pub fn value_or<T: Sample>(&mut self, default: T) -> T {
+        if self.below(4) == 0 { default } else { T::sample(self) }
     }
 
     /// A value, or now and then `None` where that is allowed.
@@ -64,7 +69,8 @@ macro_rules! sample_integers {
                         0 => 0,
                         1 => Self::MAX,
                         2 => Self::MIN,
-                        3 => (source.next() % 128) as Self,
+                        3 => !0,
+                        4 => (source.next() % 128) as Self,
                         _ => source.next() as Self,
                     }
                 }

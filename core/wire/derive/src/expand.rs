@@ -211,7 +211,7 @@ fn sample(part: &Part) -> TokenStream {
     let fields = part.fields.iter().map(|field| {
         let (name, default, in_version) = (&field.name, default(field), exists(field.versions));
         let draw = match field.nullable {
-            None => quote! { ::highwater_wire::testing::Sample::sample(source) },
+            None => quote! { source.value_or(#default) },
             Some(nullable) => {
                 let nullable = exists(nullable);
                 quote! { source.nullable(#nullable) }
