@@ -14,6 +14,7 @@
 
 pub mod client;
 pub mod config;
+pub mod controller;
 pub mod disk;
 pub mod event;
 pub mod gateway;
@@ -22,6 +23,7 @@ pub mod limits;
 pub mod log;
 pub mod message;
 pub mod outbox;
+pub mod replicated;
 pub mod time;
 
 pub use disk::Disk;

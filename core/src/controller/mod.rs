@@ -1,0 +1,68 @@
+//! The cluster's metadata: brokers, topics, partitions, configuration, producer ids.
+//!
+//! [`Controller`] is a decide/apply machine over the metadata log; what it has applied is an [`Image`], whose committed
+//! version every shard of every broker holds. [`ControllerShard`] drives it on one broker: it owns the log, sends each
+//! committed image to the broker's other shards, and answers a request once all of them have taken it over, so that a
+//! client that is told of a new topic can produce to it at once.
+//!
+//! Deliberately absent for now: a quorum. The log has one replica, so what is synced is committed.
+
+pub mod image;
+pub mod record;
+
+use highwater_wire::{
+    AlterConfigsRequest, AlterConfigsResponse, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest,
+    CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, ErrorCode, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse,
+};
+
+pub use image::{Broker, Image, Partition, Topic, is_internal};
+pub use record::Endpoint;
+
+use crate::ids::{BrokerId, ProducerId};
+
+/// What the controller can be asked, by the gateways of this broker and later by other brokers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ControllerRequest {
+    /// A client's request; also how a topic is created on first use.
+    CreateTopics(CreateTopicsRequest),
+    /// A client's request.
+    DeleteTopics(DeleteTopicsRequest),
+    /// A client's request.
+    CreatePartitions(CreatePartitionsRequest),
+    /// A client's request.
+    AlterConfigs(AlterConfigsRequest),
+    /// A client's request.
+    IncrementalAlterConfigs(IncrementalAlterConfigsRequest),
+    /// A broker has no producer ids left.
+    AllocateProducerIds {
+        /// Which broker.
+        broker: BrokerId,
+    },
+}
+
+/// The controller's answer, of the same kind as the request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ControllerResponse {
+    /// To a request of the same name.
+    CreateTopics(CreateTopicsResponse),
+    /// To a request of the same name.
+    DeleteTopics(DeleteTopicsResponse),
+    /// To a request of the same name.
+    CreatePartitions(CreatePartitionsResponse),
+    /// To a request of the same name.
+    AlterConfigs(AlterConfigsResponse),
+    /// To a request of the same name.
+    IncrementalAlterConfigs(IncrementalAlterConfigsResponse),
+    /// To a request of the same name.
+    AllocateProducerIds(Result<ProducerIdBlock, ErrorCode>),
+}
+
+/// Producer ids that one broker may hand out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerIdBlock {
+    /// The first.
+    pub first: ProducerId,
+    /// How many.
+    pub len: i64,
+}
