@@ -11,6 +11,9 @@
 //! * Only `append`, `open` with a creating mode, `create_dir` and `replace` may fail for want of space
 //!   ([`io::ErrorKind::StorageFull`]), and then they leave everything as it was.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod memory;
+
 use std::any::Any;
 use std::fmt;
 use std::io;

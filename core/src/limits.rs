@@ -22,3 +22,6 @@ pub const CLIENT_REQUESTS_IN_FLIGHT_MAX: usize = 5;
 
 /// Calls of a client that wait for their broker or their answer.
 pub const CLIENT_CALLS_MAX: usize = 1000;
+
+/// Records of one rejected batch that the answer names one by one.
+pub const RECORD_ERRORS_MAX: usize = 100;

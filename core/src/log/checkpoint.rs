@@ -1,0 +1,91 @@
+//! What recovery need not read again.
+//!
+//! A checkpoint says: up to this offset everything was synced and valid, and this is what following the log up to there
+//! had led to. It is written only once that is so; a log that has it reads only what came later.
+
+use bytes::BufMut;
+
+use super::producers::Producers;
+use super::segment::Segment;
+use super::small_file::{self, SmallFileError};
+use crate::ids::Offset;
+
+const TAG: [u8; 4] = *b"HWcp";
+const VERSION: u16 = 1;
+
+/// A checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Checkpoint {
+    /// Everything below was synced.
+    pub offset: Offset,
+    /// The segments, in order; the last one was written to.
+    pub segments: Vec<SegmentMark>,
+    /// The producers' state before the offset.
+    pub producers: Producers,
+}
+
+/// What a checkpoint remembers of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SegmentMark {
+    pub base: Offset,
+    pub next: Offset,
+    pub size: u64,
+    pub max_timestamp: i64,
+    pub first_timestamp: Option<i64>,
+    /// How many entries the file of the index had.
+    pub index_entries: usize,
+}
+
+impl SegmentMark {
+    const LEN: usize = 45;
+
+    /// What there is to remember of a segment whose index is flushed.
+    pub fn of(segment: &Segment) -> Self {
+        Self {
+            base: segment.base,
+            next: segment.next,
+            size: segment.size,
+            max_timestamp: segment.max_timestamp,
+            first_timestamp: segment.first_timestamp,
+            index_entries: segment.index.len(),
+        }
+    }
+}
+
+impl Checkpoint {
+    /// The contents of the file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut contents = Vec::new();
+        contents.put_i64(self.offset.0);
+        contents.put_u32(u32::try_from(self.segments.len()).expect("fewer segments than 2^32"));
+        for mark in &self.segments {
+            contents.put_i64(mark.base.0);
+            contents.put_i64(mark.next.0);
+            contents.put_u64(mark.size);
+            contents.put_i64(mark.max_timestamp);
+            contents.put_u8(u8::from(mark.first_timestamp.is_some()));
+            contents.put_i64(mark.first_timestamp.unwrap_or(0));
+            contents.put_u32(u32::try_from(mark.index_entries).expect("positions have 32 bits"));
+        }
+        self.producers.put(&mut contents);
+        small_file::frame(TAG, VERSION, &contents)
+    }
+
+    /// Reads the file.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, SmallFileError> {
+        let mut contents = small_file::unframe(TAG, VERSION, bytes)?;
+        let offset = Offset(contents.i64()?);
+        let mut segments = Vec::new();
+        for _ in 0..contents.count(SegmentMark::LEN)? {
+            let (base, next) = (Offset(contents.i64()?), Offset(contents.i64()?));
+            let (size, max_timestamp) = (contents.u64()?, contents.i64()?);
+            let (has_first, first) = (contents.u8()? == 1, contents.i64()?);
+            let index_entries = usize::try_from(contents.u32()?).map_err(|_| SmallFileError::Damaged)?;
+            let first_timestamp = has_first.then_some(first);
+            segments.push(SegmentMark { base, next, size, max_timestamp, first_timestamp, index_entries });
+        }
+        let producers = Producers::take(&mut contents)?;
+        contents.end()?;
+        Ok(Self { offset, segments, producers })
+    }
+}

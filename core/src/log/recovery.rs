@@ -1,0 +1,438 @@
+//! Opening a log that an earlier process wrote.
+//!
+//! The checkpoint says what need not be read; what follows it is read batch by batch. Below the *floor*, the offset up to
+//! which everything is known to have been synced, whatever is wrong is damage and an error: nothing is ever cut there.
+//! From the floor on, the first thing that is wrong is where a crash tore the log, and it is cut there.
+//!
+//! Invariants:
+//! * Nothing that was read counts as synced beyond the floor; the first [`Log::dirty`] covers all of it.
+//! * Snapshots beyond the floor may stem from batches that are lost, so none of them survives.
+//!
+//! Deliberately absent: repair. An operator who accepts a loss moves files away, and knows what is lost.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use highwater_wire::records::BatchHeader;
+
+use super::Log;
+use super::checkpoint::{Checkpoint, SegmentMark};
+use super::config::LogConfig;
+use super::durability::Durability;
+use super::index::Index;
+use super::leader_epochs::LeaderEpochs;
+use super::names::{self, Kind};
+use super::producers::Producers;
+use super::retention::{remove_if_there, start_from_bytes};
+use super::scan::{Scanned, Scanner};
+use super::segment::Segment;
+use super::small_file::SmallFileError;
+use crate::disk::{Disk, LogPath, OpenMode, read_file};
+use crate::ids::{FileId, LeaderEpoch, Offset};
+use crate::time::Now;
+
+/// Bytes of a small file that recovery is willing to read.
+const SMALL_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// What recovery did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Bytes of batches that were read and checked.
+    pub bytes_read: u64,
+    /// Bytes that were cut off because a crash had torn them.
+    pub bytes_truncated: u64,
+    /// Indexes and other files that were missing or unusable and made again.
+    pub files_rebuilt: u32,
+}
+
+/// Why a log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenLogError {
+    /// A file is not what it was when it was synced.
+    #[error("{file} is damaged at byte {position}, which is offset {offset}: {reason}; {remedy}")]
+    Damaged {
+        /// The file, below the data directory.
+        file: LogPath,
+        /// Where in it.
+        position: u64,
+        /// The first offset that is lost.
+        offset: Offset,
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The disk failed.
+    #[error("cannot open the log in {dir}: {error}")]
+    Io {
+        /// The log's directory.
+        dir: LogPath,
+        /// What the operating system said.
+        error: io::Error,
+    },
+}
+
+impl Log {
+    /// Opens the log in `dir`. What lies below `recovery_point` was synced: it must be there and whole.
+    ///
+    /// # Errors
+    /// Damage, or an I/O error.
+    pub fn open(
+        disk: &mut impl Disk,
+        dir: LogPath,
+        config: LogConfig,
+        recovery_point: Offset,
+        now: Now,
+    ) -> Result<(Self, Recovery), OpenLogError> {
+        let opening = Opening::begin(disk, dir, config, recovery_point)?;
+        let dir = opening.dir.clone();
+        let (mut log, recovery) = opening.run(disk)?;
+        log.producers.expire(now.wall, log.config.producer_id_expiration_ms);
+        log.finish_opening(disk, recovery).map_err(|error| OpenLogError::Io { dir, error })?;
+        Ok((log, recovery))
+    }
+
+    /// Marks what is not known to be durable, and brings the small files in line with what was found.
+    fn finish_opening(&mut self, disk: &mut impl Disk, recovery: Recovery) -> io::Result<()> {
+        let floor = self.synced_offset();
+        let end = self.end_offset();
+        if self.start > end {
+            // The deletion survived a power loss, but not the records whose place others will take now.
+            self.move_start(disk, end)?;
+        }
+        let mut epochs = self.epochs.clone();
+        epochs.truncate_end(end);
+        epochs.truncate_start(self.start);
+        if epochs != self.epochs {
+            self.save_epochs(disk, epochs)?;
+        }
+        if end > floor || recovery != Recovery::default() {
+            self.durability.touch_parent();
+        }
+        for segment in self.segments.values().filter(|segment| segment.next > floor || segment.is_empty()) {
+            self.durability.touch(segment.file);
+        }
+        self.check();
+        Ok(())
+    }
+}
+
+/// A log on its way to being open.
+struct Opening {
+    dir: LogPath,
+    config: LogConfig,
+    floor: Offset,
+    start: Option<Offset>,
+    checkpoint: Option<Checkpoint>,
+    /// The bases of the files of batches that were not looked at yet.
+    unread: Vec<Offset>,
+    segments: BTreeMap<Offset, Segment>,
+    epochs: LeaderEpochs,
+    /// Whether the file of the epochs was there. Without it only the batches know them.
+    epochs_known: bool,
+    producers: Producers,
+    recovery: Recovery,
+    /// Where the next batch must start, or later.
+    next: Offset,
+}
+
+impl Opening {
+    /// Reads the directory and the small files.
+    fn begin(
+        disk: &mut impl Disk,
+        dir: LogPath,
+        config: LogConfig,
+        recovery_point: Offset,
+    ) -> Result<Self, OpenLogError> {
+        let io = |error| OpenLogError::Io { dir: dir.clone(), error };
+        let entries = disk.list(&dir).map_err(io)?;
+        let start = read_small(disk, &dir, names::START, start_from_bytes)?;
+        let checkpoint = read_small(disk, &dir, names::CHECKPOINT, Checkpoint::from_bytes)?;
+        let floor = checkpoint.as_ref().map_or(recovery_point, |checkpoint| checkpoint.offset.max(recovery_point));
+        let mut unread = Vec::new();
+        for entry in &entries {
+            match names::parse(&entry.name) {
+                Kind::Log(base) => unread.push(base),
+                Kind::Snapshot(offset) if offset > floor => disk.remove(&dir.join(&entry.name)).map_err(io)?,
+                Kind::Snapshot(_) | Kind::Index(_) | Kind::Other => {}
+            }
+        }
+        let epochs = read_file(disk, &dir.join(names::LEADER_EPOCHS), SMALL_FILE_BYTES_MAX).map_err(io)?;
+        let epochs = epochs.and_then(|bytes| LeaderEpochs::from_bytes(&bytes).ok());
+        Ok(Self {
+            floor,
+            start,
+            unread,
+            segments: BTreeMap::new(),
+            epochs_known: epochs.is_some(),
+            epochs: epochs.unwrap_or_default(),
+            producers: Producers::default(),
+            recovery: Recovery::default(),
+            next: Offset(0),
+            checkpoint,
+            dir,
+            config,
+        })
+    }
+
+    fn run(mut self, disk: &mut impl Disk) -> Result<(Log, Recovery), OpenLogError> {
+        let checkpointed = self.checkpoint.as_ref().map_or(Offset(0), |checkpoint| checkpoint.offset);
+        if let Some(checkpoint) = self.checkpoint.take() {
+            self.resume(disk, checkpoint)?;
+        }
+        self.read_on(disk)?;
+        if self.segments.is_empty() {
+            let first = Segment::create(disk, &self.dir, self.next).map_err(|error| self.io(error))?;
+            self.segments.insert(first.base, first);
+            self.recovery.files_rebuilt += 1;
+        }
+        let first = *self.segments.keys().next().expect("a segment was found or made");
+        let log = Log {
+            dir: self.dir,
+            config: self.config,
+            segments: self.segments,
+            start: self.start.unwrap_or(first).max(first),
+            epochs: self.epochs,
+            producers: self.producers,
+            durability: Durability::new(self.floor),
+            prepared: None,
+            checkpointed,
+            lowered: None,
+            removing: Vec::new(),
+        };
+        Ok((log, self.recovery))
+    }
+
+    /// Takes over what the checkpoint knows, without reading it again.
+    fn resume(&mut self, disk: &mut impl Disk, checkpoint: Checkpoint) -> Result<(), OpenLogError> {
+        let Checkpoint { offset, mut segments, producers } = checkpoint;
+        let Some(oldest) = segments.first().map(|mark| mark.base) else { return Ok(()) };
+        let leftovers = self.unread.extract_if(.., |base| *base < oldest).collect::<Vec<_>>();
+        for base in leftovers {
+            self.remove_segment(disk, base)?;
+        }
+        // Of segments whose records are deleted the files may be gone.
+        let start = self.start.unwrap_or(oldest);
+        segments.retain(|mark| mark.next > start || self.unread.contains(&mark.base));
+        self.next = segments.first().map_or(offset, |mark| mark.base);
+        let Some((active, sealed)) = segments.split_last().filter(|_| self.epochs_known) else { return Ok(()) };
+        self.producers = producers;
+        for mark in sealed {
+            let segment = self.open_sealed(disk, mark)?;
+            self.next = segment.next;
+            self.segments.insert(mark.base, segment);
+        }
+        let scanner = self.resume_active(disk, active, offset)?;
+        self.scan(disk, active.base, scanner, offset)
+    }
+
+    fn open_sealed(&mut self, disk: &mut impl Disk, mark: &SegmentMark) -> Result<Segment, OpenLogError> {
+        let (file, len) = self.open_marked(disk, mark)?;
+        if len != mark.size {
+            let reason = format!("it has {len} bytes instead of {}", mark.size);
+            return Err(self.damaged(names::log(&self.dir, mark.base), len.min(mark.size), mark.base, reason));
+        }
+        let path = names::index(&self.dir, mark.base);
+        let index = Index::open_sealed(disk, &path, mark.base, mark.index_entries).map_err(|error| self.io(error))?;
+        if let Some(index) = index {
+            return Ok(marked_segment(mark, file, index));
+        }
+        self.recovery.files_rebuilt += 1;
+        let mut segment = Segment::empty(mark.base, file, Index::new(mark.base));
+        let mut scanner = Scanner::new(disk, file, 0).map_err(|error| self.io(error))?;
+        while let Scanned::Batch(header) = self.next_batch(disk, &mut scanner, &segment)? {
+            segment.note(&header, self.config.index_interval_bytes);
+        }
+        segment.index.seal(disk, &path).map_err(|error| self.io(error))?;
+        Ok(segment)
+    }
+
+    /// Prepares to read on where the checkpoint left off. Without a usable index the segment is read from its start.
+    fn resume_active(
+        &mut self,
+        disk: &mut impl Disk,
+        mark: &SegmentMark,
+        offset: Offset,
+    ) -> Result<Scanner, OpenLogError> {
+        let (file, len) = self.open_marked(disk, mark)?;
+        if len < mark.size {
+            let reason = format!("it has {len} bytes instead of at least {}", mark.size);
+            return Err(self.damaged(names::log(&self.dir, mark.base), len, offset, reason));
+        }
+        let path = names::index(&self.dir, mark.base);
+        let index = Index::open_active(disk, &path, mark.base, mark.index_entries).map_err(|error| self.io(error))?;
+        let (segment, from) = match index {
+            Some(index) => (marked_segment(mark, file, index), mark.size),
+            None => {
+                self.recovery.files_rebuilt += 1;
+                (Segment::empty(mark.base, file, Index::new(mark.base)), 0)
+            }
+        };
+        self.next = segment.next;
+        self.segments.insert(mark.base, segment);
+        Scanner::new(disk, file, from).map_err(|error| self.io(error))
+    }
+
+    fn open_marked(&mut self, disk: &mut impl Disk, mark: &SegmentMark) -> Result<(FileId, u64), OpenLogError> {
+        let Some(at) = self.unread.iter().position(|base| *base == mark.base) else {
+            let path = names::log(&self.dir, mark.base);
+            return Err(self.damaged(path, 0, mark.base, "it is missing".to_owned()));
+        };
+        self.unread.remove(at);
+        self.open_file(disk, mark.base)
+    }
+
+    fn open_file(&self, disk: &mut impl Disk, base: Offset) -> Result<(FileId, u64), OpenLogError> {
+        let file = disk.open(&names::log(&self.dir, base), OpenMode::Existing).map_err(|error| self.io(error))?;
+        Ok((file, disk.len(file).map_err(|error| self.io(error))?))
+    }
+
+    /// Reads the segments that came after the checkpoint, for as long as they follow one another without a gap.
+    fn read_on(&mut self, disk: &mut impl Disk) -> Result<(), OpenLogError> {
+        let unread = std::mem::take(&mut self.unread);
+        let mut files = unread.iter();
+        while let Some(&base) = files.as_slice().first() {
+            if base != self.next {
+                break;
+            }
+            files.next();
+            self.seal_last(disk)?;
+            self.next = base;
+            let (file, _) = self.open_file(disk, base)?;
+            // What an earlier process left of the index is not trusted: it is written again when the segment is closed.
+            remove_if_there(disk, &names::index(&self.dir, base)).map_err(|error| self.io(error))?;
+            self.segments.insert(base, Segment::empty(base, file, Index::new(base)));
+            let scanner = Scanner::new(disk, file, 0).map_err(|error| self.io(error))?;
+            self.scan(disk, base, scanner, base)?;
+        }
+        self.require_floor()?;
+        for &base in files {
+            self.recovery.bytes_truncated += self.remove_segment(disk, base)?;
+        }
+        Ok(())
+    }
+
+    /// Reads batches to the segment's end, and cuts off what is torn. Those below `known` are in the producers' state
+    /// already.
+    fn scan(
+        &mut self,
+        disk: &mut impl Disk,
+        base: Offset,
+        mut scanner: Scanner,
+        known: Offset,
+    ) -> Result<(), OpenLogError> {
+        let interval = self.config.index_interval_bytes;
+        let from = scanner.position();
+        loop {
+            let segment = self.segments.get(&base).expect("the segment that is read was inserted");
+            let Scanned::Batch(header) = self.next_batch(disk, &mut scanner, segment)? else { break };
+            let segment = self.segments.get_mut(&base).expect("as above");
+            segment.note(&header, interval);
+            self.next = segment.next;
+            if Offset(header.base_offset) >= known {
+                self.producers.update(&header);
+                self.epochs.assign(LeaderEpoch(header.partition_leader_epoch), Offset(header.base_offset));
+            }
+        }
+        self.recovery.bytes_read += scanner.position() - from;
+        let torn = scanner.len() - scanner.position();
+        if torn > 0 {
+            let file = self.segments.get(&base).expect("as above").file;
+            disk.truncate(file, scanner.position()).map_err(|error| self.io(error))?;
+            self.recovery.bytes_truncated += torn;
+        }
+        Ok(())
+    }
+
+    /// The next good batch of a segment; the end, or a tear, both of which end it; or damage.
+    fn next_batch(&self, disk: &impl Disk, scanner: &mut Scanner, segment: &Segment) -> Result<Scanned, OpenLogError> {
+        let position = scanner.position();
+        let reason = match scanner.next(disk).map_err(|error| self.io(error))? {
+            Scanned::Batch(header) => match misplaced(&header, segment) {
+                None => return Ok(Scanned::Batch(header)),
+                Some(reason) => {
+                    scanner.back_to(position);
+                    reason
+                }
+            },
+            Scanned::End => return Ok(Scanned::End),
+            Scanned::Bad(error) => error.to_string(),
+        };
+        if segment.next < self.floor {
+            return Err(self.damaged(names::log(&self.dir, segment.base), position, segment.next, reason));
+        }
+        Ok(Scanned::End)
+    }
+
+    /// Closes the segment that was read last, as the roll had done.
+    fn seal_last(&mut self, disk: &mut impl Disk) -> Result<(), OpenLogError> {
+        let Some(mut last) = self.segments.last_entry() else { return Ok(()) };
+        let (base, next) = (*last.key(), last.get().next);
+        let sealed = last.get_mut().index.seal(disk, &names::index(&self.dir, base));
+        let snapshot = disk.replace(&names::snapshot(&self.dir, next), &self.producers.to_bytes(next));
+        sealed.and(snapshot.map(|()| true)).map_err(|error| self.io(error))?;
+        Ok(())
+    }
+
+    fn remove_segment(&mut self, disk: &mut impl Disk, base: Offset) -> Result<u64, OpenLogError> {
+        let (file, len) = self.open_file(disk, base)?;
+        disk.close(file);
+        for path in [names::log(&self.dir, base), names::index(&self.dir, base), names::snapshot(&self.dir, base)] {
+            remove_if_there(disk, &path).map_err(|error| self.io(error))?;
+        }
+        Ok(len)
+    }
+
+    /// All that was synced must have been found.
+    fn require_floor(&self) -> Result<(), OpenLogError> {
+        let end = self.segments.values().next_back().map_or(self.next, |last| last.next);
+        if end >= self.floor {
+            return Ok(());
+        }
+        let last = self.segments.values().next_back();
+        let (file, position) = last.map_or((self.dir.clone(), 0), |last| (names::log(&self.dir, last.base), last.size));
+        Err(self.damaged(file, position, end, format!("the log ends before offset {}", self.floor)))
+    }
+
+    fn damaged(&self, file: LogPath, position: u64, offset: Offset, reason: String) -> OpenLogError {
+        damaged(&self.dir, file, position, offset, reason)
+    }
+
+    fn io(&self, error: io::Error) -> OpenLogError {
+        OpenLogError::Io { dir: self.dir.clone(), error }
+    }
+}
+
+/// A segment as its checkpoint remembers it.
+fn marked_segment(mark: &SegmentMark, file: FileId, index: Index) -> Segment {
+    let SegmentMark { base, next, size, max_timestamp, first_timestamp, .. } = *mark;
+    Segment { base, next, file, size, max_timestamp, first_timestamp, index }
+}
+
+/// Why a good batch cannot stand where it does.
+fn misplaced(header: &BatchHeader, segment: &Segment) -> Option<String> {
+    let base = header.base_offset;
+    if Offset(base) < segment.next || header.last_offset_delta < 0 {
+        return Some(format!("a batch at offset {base} stands where offset {} is due", segment.next));
+    }
+    let fits = segment.relative(Offset(header.next_offset())).is_some() && u32::try_from(segment.size).is_ok();
+    (!fits).then(|| format!("a batch at offset {base} is too far from its segment's start"))
+}
+
+fn read_small<T>(
+    disk: &mut impl Disk,
+    dir: &LogPath,
+    name: &str,
+    parse: impl FnOnce(&[u8]) -> Result<T, SmallFileError>,
+) -> Result<Option<T>, OpenLogError> {
+    let path = dir.join(name);
+    let bytes = read_file(disk, &path, SMALL_FILE_BYTES_MAX);
+    let bytes = bytes.map_err(|error| OpenLogError::Io { dir: dir.clone(), error })?;
+    let parsed = bytes.as_deref().map(parse).transpose();
+    parsed.map_err(|error| damaged(dir, path, 0, Offset(0), error.to_string()))
+}
+
+fn damaged(dir: &LogPath, file: LogPath, position: u64, offset: Offset, reason: String) -> OpenLogError {
+    let remedy = format!("restore it from a copy, or move {dir} away to give up the partition's records");
+    OpenLogError::Damaged { file, position, offset, reason, remedy }
+}
