@@ -9,16 +9,15 @@ the end the broker is killed once more, started, and every partition is read fro
 """
 
 import random
-import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+
+from live import FINISH_S, Broker, read_topic
 
 SECONDS, SEED, BOOTSTRAP, COMMAND = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
 PARTITIONS = 6
@@ -28,38 +27,6 @@ WRITERS = {
     "plain": {"acks": "all"},
     "leader": {"acks": "1"},
 }
-READY_S = 30
-FINISH_S = 60
-
-
-class Broker:
-    """The process under test."""
-
-    def __init__(self):
-        self.process, self.log = None, tempfile.TemporaryFile()
-
-    def start(self):
-        """Starts it and returns how long it took to answer."""
-        begin = time.monotonic()
-        self.process = subprocess.Popen(COMMAND, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
-        host, port = BOOTSTRAP.rsplit(":", 1)
-        while time.monotonic() < begin + READY_S:
-            try:
-                socket.create_connection((host, int(port)), 1).close()
-                return time.monotonic() - begin
-            except OSError:
-                if self.process.poll() is not None:
-                    break
-                time.sleep(0.01)
-        self.log.seek(0)
-        sys.stderr.buffer.write(self.log.read()[-4000:])
-        sys.exit("kill-loop: the broker did not start again")
-
-    def kill(self):
-        if self.process.poll() is not None:
-            sys.exit(f"kill-loop: the broker ended by itself with {self.process.returncode}")
-        self.process.kill()
-        self.process.wait()
 
 
 def value_of(name, partition, number):
@@ -104,42 +71,9 @@ class Writer(threading.Thread):
         return remember
 
 
-def watermarks(reader, partition):
-    """The first and the end offset. A broker that has just started may answer that it does not lead yet."""
-    end = time.monotonic() + READY_S
-    while True:
-        try:
-            return reader.get_watermark_offsets(partition, READY_S)
-        except KafkaException as error:
-            if not error.args[0].retriable() and error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION \
-                    or time.monotonic() > end:
-                raise
-            time.sleep(0.1)
-
-
-def read_back(topic):
-    """Every record of a topic: (partition, offset) → value."""
-    reader = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": "kill-loop", "enable.auto.commit": False,
-                       "auto.offset.reset": "error"})
-    missing, found = {}, {}
-    for partition in range(PARTITIONS):
-        low, high = watermarks(reader, TopicPartition(topic, partition))
-        assert low == 0, f"{topic} {partition} starts at {low}"
-        missing[partition] = high
-    reader.assign([TopicPartition(topic, partition, 0) for partition in missing])
-    end = time.monotonic() + FINISH_S
-    while len(found) < sum(missing.values()) and time.monotonic() < end:
-        for message in reader.consume(1000, 0.2):
-            if message.error():
-                raise KafkaException(message.error())
-            found[message.partition(), message.offset()] = message.value()
-    reader.close()
-    return found
-
-
 def judge(writer):
     """Compares what was acknowledged with what is there; returns (lost, duplicates, out of order, phantoms)."""
-    found = read_back(writer.topic)
+    found = read_topic(BOOTSTRAP, writer.topic, PARTITIONS)
     lost = sum(found.get((partition, offset)) != value_of(writer.name, partition, number)
                for (partition, number), offset in writer.acknowledged.items())
     phantoms = disorder = 0
@@ -169,7 +103,6 @@ def kill_under_load(broker):
 
 def run(broker):
     """The whole test; returns whether it failed."""
-    broker.start()
     admin = AdminClient({"bootstrap.servers": BOOTSTRAP, "log_level": 2})
     for future in admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in WRITERS]).values():
         future.result()
@@ -198,12 +131,8 @@ def run(broker):
 
 
 def main():
-    broker = Broker()
-    try:
+    with Broker(BOOTSTRAP, COMMAND) as broker:
         failed = run(broker)
-    finally:
-        if broker.process:
-            broker.process.kill()
     sys.exit(failed)
 
 
