@@ -12,11 +12,11 @@
 //! Deliberately absent: the sync itself, which runs on a thread of its own (`shard::sync_lane`).
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::io::IoSlice;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,8 +35,19 @@ const PARTS_PER_WRITE: usize = 1024;
 #[derive(Debug)]
 pub struct DirectoryDisk {
     root: PathBuf,
-    files: BTreeMap<FileId, Handle>,
+    files: BTreeMap<FileId, Inode>,
+    /// What [`files`](Self::files) stand for: a file that is open twice has one length.
+    nodes: BTreeMap<Inode, Node>,
+    /// Nodes that nobody has open any more, but that were pinned then: who opens such a file again must know.
+    lingering: BTreeSet<Inode>,
     ids: FileIds,
+}
+
+/// The file system's own name of a file. No other file can have it for as long as this one is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Inode {
+    device: u64,
+    number: u64,
 }
 
 /// Gives out file ids: every disk of a broker draws from the same source.
@@ -80,31 +91,40 @@ impl FileBytes for OpenFile {
     }
 }
 
-/// A file that a disk has open.
+/// A file that a disk has open, once or several times.
 #[derive(Debug)]
-struct Handle {
+struct Node {
     bytes: Arc<OpenFile>,
     /// Where it is now, `None` once it was removed or another file took its name.
     path: Option<LogPath>,
     len: u64,
+    handles: usize,
 }
 
 impl DirectoryDisk {
     /// A disk over the directory `root`, which must exist.
     pub fn new(root: PathBuf, ids: FileIds) -> Self {
-        Self { root, files: BTreeMap::new(), ids }
+        Self { root, files: BTreeMap::new(), nodes: BTreeMap::new(), lingering: BTreeSet::new(), ids }
     }
 
     fn absolute(&self, path: &LogPath) -> PathBuf {
         absolute(&self.root, path)
     }
 
-    fn handle(&self, file: FileId) -> &Handle {
-        self.files.get(&file).expect("core uses only files that it has open")
+    fn inode(&self, file: FileId) -> Inode {
+        *self.files.get(&file).expect("core uses only files that it has open")
     }
 
-    fn handle_mut(&mut self, file: FileId) -> &mut Handle {
-        self.files.get_mut(&file).expect("core uses only files that it has open")
+    fn node(&self, file: FileId) -> &Node {
+        self.nodes.get(&self.inode(file)).expect("an open file has a node")
+    }
+
+    fn node_mut(&mut self, file: FileId) -> &mut Node {
+        self.node_of(self.inode(file))
+    }
+
+    fn node_of(&mut self, inode: Inode) -> &mut Node {
+        self.nodes.get_mut(&inode).expect("an open file has a node")
     }
 
     /// A new file in the scratch directory.
@@ -120,9 +140,9 @@ impl DirectoryDisk {
     /// truncation stays so, and later syncs of the copy alone keep what is appended to it.
     fn continue_as_copy(&mut self, file: FileId, len: u64) -> io::Result<()> {
         let (scratch, copy) = self.scratch()?;
-        let handle = self.handle(file);
-        let copied = copy_prefix(&handle.bytes.file, &copy, len).and_then(|()| copy.sync_data());
-        let placed = copied.and_then(|()| match &handle.path {
+        let node = self.node(file);
+        let copied = copy_prefix(&node.bytes.file, &copy, len).and_then(|()| copy.sync_data());
+        let placed = copied.and_then(|()| match &node.path {
             None => fs::remove_file(&scratch),
             Some(path) => {
                 fs::rename(&scratch, self.absolute(path))?;
@@ -133,22 +153,47 @@ impl DirectoryDisk {
             discard(&scratch);
             return Err(storage_full_or(error));
         }
-        let handle = self.handle_mut(file);
-        handle.bytes = Arc::new(OpenFile { file: copy });
-        handle.len = len;
+        self.exchange(file, copy, len)
+    }
+
+    /// Lets everybody who has `file` open go on with `copy`.
+    fn exchange(&mut self, file: FileId, copy: File, len: u64) -> io::Result<()> {
+        let (old, new) = (self.inode(file), inode_of(&copy.metadata()?));
+        let node = self.nodes.remove(&old).expect("an open file has a node");
+        self.nodes.insert(new, Node { bytes: Arc::new(OpenFile { file: copy }), len, ..node });
+        self.files.values_mut().filter(|inode| **inode == old).for_each(|inode| *inode = new);
         Ok(())
+    }
+
+    /// Closes what nobody has open or pinned any more.
+    fn forget_unpinned(&mut self) {
+        let nodes = &mut self.nodes;
+        self.lingering.retain(|inode| {
+            let node = nodes.get_mut(inode).expect("a lingering file has a node");
+            let is_pinned = Arc::get_mut(&mut node.bytes).is_none();
+            if !is_pinned {
+                nodes.remove(inode);
+            }
+            is_pinned
+        });
     }
 
     /// Keeps the paths of open files true after `from` has become `to`.
     fn note_rename(&mut self, from: &LogPath, to: &LogPath) {
-        for handle in self.files.values_mut() {
-            let Some(path) = &handle.path else { continue };
+        for node in self.nodes.values_mut() {
+            let Some(path) = &node.path else { continue };
             if path == to {
-                handle.path = None;
+                node.path = None;
             } else if let Some(moved) = rebased(path, from, to) {
-                handle.path = Some(moved);
+                node.path = Some(moved);
             }
         }
+    }
+
+    /// Forgets the path of an open file that has lost it.
+    fn note_gone(&mut self, path: &LogPath) {
+        let gone = self.nodes.values_mut().filter(|node| node.path.as_ref() == Some(path));
+        gone.for_each(|node| node.path = None);
     }
 }
 
@@ -157,37 +202,51 @@ impl Disk for DirectoryDisk {
         let mut options = File::options();
         options.read(true).write(true).create_new(mode == OpenMode::New);
         let file = options.open(self.absolute(path)).map_err(storage_full_or)?;
-        let len = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        let (inode, len) = (inode_of(&metadata), metadata.len());
+        let node = self.nodes.entry(inode).or_insert_with(|| {
+            let bytes = Arc::new(OpenFile { file });
+            Node { bytes, path: Some(path.clone()), len, handles: 0 }
+        });
+        node.handles += 1;
+        self.lingering.remove(&inode);
         let id = FileId(self.ids.draw());
-        self.files.insert(id, Handle { bytes: Arc::new(OpenFile { file }), path: Some(path.clone()), len });
+        self.files.insert(id, inode);
         Ok(id)
     }
 
     fn close(&mut self, file: FileId) {
-        self.files.remove(&file).expect("core closes only files that it has open");
+        let inode = self.inode(file);
+        self.files.remove(&file);
+        let node = self.node_of(inode);
+        node.handles -= 1;
+        if node.handles == 0 {
+            self.lingering.insert(inode);
+            self.forget_unpinned();
+        }
     }
 
     fn len(&self, file: FileId) -> io::Result<u64> {
-        Ok(self.handle(file).len)
+        Ok(self.node(file).len)
     }
 
     fn append(&mut self, file: FileId, parts: &[&[u8]]) -> io::Result<u64> {
-        let handle = self.handle_mut(file);
-        match write_all_at(&handle.bytes.file, handle.len, parts) {
-            Ok(end) => handle.len = end,
+        let node = self.node_mut(file);
+        match write_all_at(&node.bytes.file, node.len, parts) {
+            Ok(end) => node.len = end,
             Err(error) => {
                 let error = storage_full_or(error);
                 if error.kind() == io::ErrorKind::StorageFull {
-                    handle.bytes.file.set_len(handle.len)?;
+                    node.bytes.file.set_len(node.len)?;
                 }
                 return Err(error);
             }
         }
-        Ok(handle.len)
+        Ok(node.len)
     }
 
     fn read_at(&self, file: FileId, pos: u64, out: &mut [u8]) -> io::Result<usize> {
-        let file = &self.handle(file).bytes.file;
+        let file = &self.node(file).bytes.file;
         let mut filled = 0;
         while filled < out.len() {
             match file.read_at(&mut out[filled..], pos + filled as u64) {
@@ -201,21 +260,21 @@ impl Disk for DirectoryDisk {
     }
 
     fn truncate(&mut self, file: FileId, len: u64) -> io::Result<()> {
-        let handle = self.handle_mut(file);
-        assert!(len <= handle.len, "truncation to {len} cannot lengthen a file of {} bytes", handle.len);
-        if len == handle.len {
+        let node = self.node_mut(file);
+        assert!(len <= node.len, "truncation to {len} cannot lengthen a file of {} bytes", node.len);
+        if len == node.len {
             return Ok(());
         }
-        if Arc::get_mut(&mut handle.bytes).is_none() {
+        if Arc::get_mut(&mut node.bytes).is_none() {
             return self.continue_as_copy(file, len);
         }
-        handle.bytes.file.set_len(len)?;
-        handle.len = len;
+        node.bytes.file.set_len(len)?;
+        node.len = len;
         Ok(())
     }
 
     fn pin(&self, file: FileId) -> Pin {
-        let bytes: Arc<OpenFile> = Arc::clone(&self.handle(file).bytes);
+        let bytes: Arc<OpenFile> = Arc::clone(&self.node(file).bytes);
         bytes
     }
 
@@ -256,8 +315,8 @@ impl Disk for DirectoryDisk {
             return fs::remove_dir(absolute);
         }
         fs::remove_file(absolute)?;
-        let removed = self.files.values_mut().filter(|handle| handle.path.as_ref() == Some(path));
-        removed.for_each(|handle| handle.path = None);
+        self.note_gone(path);
+        self.forget_unpinned();
         Ok(())
     }
 
@@ -270,8 +329,7 @@ impl Disk for DirectoryDisk {
             discard(&scratch);
             return Err(storage_full_or(error));
         }
-        let replaced = self.files.values_mut().filter(|handle| handle.path.as_ref() == Some(path));
-        replaced.for_each(|handle| handle.path = None);
+        self.note_gone(path);
         Ok(())
     }
 
@@ -290,6 +348,10 @@ impl Disk for DirectoryDisk {
 /// An I/O error; the directory's state on the medium is unknown then.
 pub fn sync_directory(root: &Path, directory: &LogPath) -> io::Result<()> {
     File::open(absolute(root, directory))?.sync_all()
+}
+
+fn inode_of(metadata: &fs::Metadata) -> Inode {
+    Inode { device: metadata.dev(), number: metadata.ino() }
 }
 
 fn absolute(root: &Path, path: &LogPath) -> PathBuf {

@@ -5,14 +5,19 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod acceptor;
 pub mod args;
+pub mod broker;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod connection;
 pub mod data_dir;
 pub mod disk;
 pub mod events;
 pub mod exit;
 pub mod limits;
+pub mod listeners;
+pub mod logging;
 pub mod shard;
 pub mod socket;

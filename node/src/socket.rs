@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, TcpStream as StdStream};
+use std::net::TcpStream as StdStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -93,9 +93,4 @@ impl Socket {
             }
         }
     }
-}
-
-/// An address as it is compared and shown: an IPv4 client of an IPv6 socket is an IPv4 client.
-pub fn canonical(address: IpAddr) -> IpAddr {
-    address.to_canonical()
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use highwater_core::gateway::FrameReader;
 use highwater_core::ids::ConnectionId;
 use highwater_core::outbox::{ConnectionInput, Flow, Halt, Reply};
-use slog::{Logger, debug};
+use slog::{Logger, debug, info};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -23,8 +23,8 @@ use crate::socket::Socket;
 pub struct ConnectionConfig {
     /// The largest request (`socket.request.max.bytes`).
     pub request_bytes_max: u32,
-    /// How long nothing may move on a connection (`connections.max.idle.ms`).
-    pub idle_max: Duration,
+    /// How long nothing may move on a connection (`connections.max.idle.ms`); `None` is for ever.
+    pub idle_max: Option<Duration>,
 }
 
 /// How often idle connections are looked for, as a part of the time they may be idle.
@@ -52,7 +52,9 @@ impl Connections {
     /// No connections yet.
     pub fn new(config: ConnectionConfig, log: Logger) -> Self {
         let open = Rc::new(Table::default());
-        tokio::task::spawn_local(sweep(Rc::downgrade(&open), config.idle_max));
+        if let Some(idle_max) = config.idle_max {
+            tokio::task::spawn_local(sweep(Rc::downgrade(&open), idle_max));
+        }
         Self { config, open, frames: Rc::default(), scratch: connection::scratch(), log }
     }
 
@@ -86,9 +88,12 @@ impl Connections {
             let ended = connection.run().await;
             table.links.borrow_mut().remove(&id);
             table.closed.notify_one();
-            debug!(log, "connection ended"; "reason" => %ended);
-            if let Ended::Send(SendError::File(error)) = ended {
-                table.failure.borrow_mut().get_or_insert(error);
+            match ended {
+                Ended::BadFrame(error) => info!(log, "connection closed"; "reason" => %error),
+                Ended::Send(SendError::File(error)) => drop(table.failure.borrow_mut().get_or_insert(error)),
+                Ended::ByClient | Ended::Here(_) | Ended::Io(_) | Ended::Send(SendError::Socket(_)) => {
+                    debug!(log, "connection ended"; "reason" => %ended);
+                }
             }
         });
     }

@@ -30,6 +30,7 @@ pub use self::frames::FrameQueue;
 pub use self::inbox::{Accepted, Inbox, InboxSender, Message, inbox};
 use self::sync_lane::SyncLane;
 use crate::clock::Clock;
+use crate::disk::DirectoryDisk;
 use crate::events;
 
 /// Messages of other threads that one batch takes.
@@ -46,6 +47,8 @@ const LINGER_MAX: Duration = Duration::from_secs(2);
 /// What a shard tells the thread that watches over all of them.
 #[derive(Debug)]
 pub enum Report {
+    /// Its machine is open.
+    Opened(ShardId),
     /// It has recovered and serves.
     Ready(ShardId),
     /// It has stopped, and so must the broker.
@@ -73,28 +76,45 @@ pub struct ShardContext {
     pub log: Logger,
 }
 
-/// Runs a machine on this thread until it halts.
-///
-/// # Errors
-/// The operating system refuses a thread or the event loop's descriptors.
-pub fn run<M: Machine>(machine: M, context: ShardContext) -> io::Result<()> {
+/// Opens a machine on this thread and runs it until it halts.
+pub fn run<M: Machine>(
+    open: impl FnOnce(DirectoryDisk) -> Result<M, Halt>,
+    disk: DirectoryDisk,
+    context: ShardContext,
+) {
+    let (id, reports) = (context.id, context.reports.clone());
+    // Whoever watches over the shards ends only with the process.
+    let report = |report| drop(reports.send(report));
+    let machine = match open(disk) {
+        Ok(machine) => machine,
+        Err(halt) => return report(Report::Halted(id, halt)),
+    };
+    report(Report::Opened(id));
+    let halt = drive(machine, context).unwrap_or_else(|error| Halt::Io {
+        action: "cannot start the threads of",
+        path: format!("shard {id}"),
+        error,
+    });
+    report(Report::Halted(id, halt));
+}
+
+fn drive<M: Machine>(machine: M, context: ShardContext) -> io::Result<Halt> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS_MAX)
         .thread_name(format!("jobs-{}", context.id))
         .build()?;
     let lane = SyncLane::start(context.id, context.root.clone(), context.peers[usize::from(context.id.0)].clone())?;
-    let tasks = LocalSet::new();
-    tasks.block_on(&runtime, async move {
+    let halt = LocalSet::new().block_on(&runtime, async move {
         let mut shard = Shard::new(machine, context, lane);
         let halt = shard.serve().await;
         if matches!(halt, Halt::Stopped) {
             shard.connections.flush(LINGER_MAX).await;
         }
-        shard.report(Report::Halted(shard.context.id, halt));
+        halt
     });
     runtime.shutdown_background();
-    Ok(())
+    Ok(halt)
 }
 
 struct Shard<M> {
@@ -211,13 +231,8 @@ impl<M: Machine> Shard<M> {
     fn tell(&self, event: &Event) {
         events::log(&self.context.log, event);
         if *event == Event::Ready {
-            self.report(Report::Ready(self.context.id));
+            let _ = self.context.reports.send(Report::Ready(self.context.id));
         }
-    }
-
-    fn report(&self, report: Report) {
-        // The watching thread ends only with the process.
-        let _ = self.context.reports.send(report);
     }
 }
 
