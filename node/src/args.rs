@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cli;
 use crate::exit::{self, Exit};
+use crate::status::{self, StatusArgs};
 
 /// A message broker that speaks Kafka's protocol.
 #[derive(Debug, Parser)]
@@ -25,6 +26,8 @@ pub struct Args {
 pub enum Command {
     /// Run a broker (what `highwater` without a subcommand does).
     Serve(ServeArgs),
+    /// Tell whether a broker serves; exits 0 if it does, else 1.
+    Status(StatusArgs),
     /// What clients and operators do.
     #[command(flatten)]
     Cli(cli::Command),
@@ -36,7 +39,7 @@ pub struct ServeArgs {
     /// The data directory [default: ./highwater-data].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// An address to listen on, may be given several times [default: localhost:9092].
+    /// An address to listen on, may be given several times [default: 127.0.0.1:9092].
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Vec<String>,
     /// A TOML file of configuration keys.
@@ -53,6 +56,7 @@ pub fn run() -> ExitCode {
     let exit = match args.command {
         None => serve(&args.serve),
         Some(Command::Serve(serve_args)) => serve(&serve_args),
+        Some(Command::Status(status_args)) => status::run(&status_args),
         Some(Command::Cli(command)) => cli::run(command),
     };
     exit.into()

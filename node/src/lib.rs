@@ -21,3 +21,4 @@ pub mod listeners;
 pub mod logging;
 pub mod shard;
 pub mod socket;
+pub mod status;

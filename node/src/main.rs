@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// A request's frame is a few hundred kilobytes, and glibc gives such pieces back to the system at once: touching them
+/// anew for every request costs more than all the rest (measured: 2.7 s of CPU for each GB produced, against 1.1 s).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     abort_on_panic();
     highwater::args::run()

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
@@ -47,7 +47,7 @@ impl SyncLane {
     }
 }
 
-fn run(root: &PathBuf, requests: &Receiver<SyncRequest>, inbox: &InboxSender) {
+fn run(root: &Path, requests: &Receiver<SyncRequest>, inbox: &InboxSender) {
     while let Ok(first) = requests.recv() {
         let mut round = Round::default();
         round.add(first);
@@ -86,7 +86,7 @@ impl Round {
     }
 
     /// Files first: a name that survives without its bytes would look like damage.
-    fn sync(&self, root: &PathBuf) -> io::Result<()> {
+    fn sync(&self, root: &Path) -> io::Result<()> {
         for pin in self.files.values() {
             OpenFile::of(pin).file().sync_data()?;
         }
