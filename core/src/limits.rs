@@ -25,3 +25,15 @@ pub const CLIENT_CALLS_MAX: usize = 1000;
 
 /// Records of one rejected batch that the answer names one by one.
 pub const RECORD_ERRORS_MAX: usize = 100;
+
+/// Partitions that one CreateTopics or CreatePartitions request may create.
+pub const CREATED_PARTITIONS_MAX: usize = 10_000;
+
+/// Producer ids that a broker gets from the controller at once.
+pub const PRODUCER_IDS_PER_BLOCK: i64 = 1000;
+
+/// Bytes of the batch that holds one decision of the controller.
+pub const METADATA_BATCH_BYTES_MAX: u32 = 64 * 1024 * 1024;
+
+/// Decisions of one machine that may wait for their commit.
+pub const UNCOMMITTED_DECISIONS_MAX: usize = 10_000;

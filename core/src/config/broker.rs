@@ -98,7 +98,8 @@ impl BrokerConfig {
         let mut sources = BTreeMap::new();
         for (name, value, source) in pairs {
             let key = canonical(name);
-            check_pair(key, value).map_err(|refusal| ConfigError { refusal, sources: vec![source.to_owned()] })?;
+            check_broker_value(key, value)
+                .map_err(|refusal| ConfigError { refusal, sources: vec![source.to_owned()] })?;
             settings.insert(key.to_owned(), value.to_owned());
             sources.insert(key, source);
         }
@@ -214,7 +215,11 @@ fn canonical(name: &str) -> &str {
     ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, key)| key)
 }
 
-fn check_pair(name: &str, value: &str) -> Result<(), Refusal> {
+/// Checks one key and value.
+///
+/// # Errors
+/// If there is no such key or it does not take the value.
+pub fn check_broker_value(name: &str, value: &str) -> Result<(), Refusal> {
     let Some(key) = broker_key(name) else {
         return Err(Refusal::UnknownKey { key: name.to_owned(), nearest: nearest_broker_key(name) });
     };

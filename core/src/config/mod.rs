@@ -15,6 +15,7 @@
 
 mod broker;
 mod broker_keys;
+pub mod describe;
 mod error;
 mod key;
 mod layers;
@@ -23,13 +24,13 @@ mod reader;
 mod topic;
 mod topic_keys;
 
-pub use broker::{BrokerConfig, LogFormat, LogLevel};
+pub use broker::{BrokerConfig, LogFormat, LogLevel, check_broker_value};
 pub use broker_keys::{BROKER_KEYS, broker_key};
 pub use error::{ConfigError, Refusal};
 pub use key::{Check, Key, Kind, Synonym, Update, Value};
 pub use layers::{Layers, Setting, Source};
 pub use listener::{Listener, SecurityProtocol};
-pub use topic::{CleanupPolicy, CompressionType, Flush, TopicConfig, check_topic_configs};
+pub use topic::{CleanupPolicy, CompressionType, Flush, TopicConfig, check_topic_configs, check_topic_value};
 pub use topic_keys::{TOPIC_KEYS, topic_key};
 
 /// Keys and values of one topic or broker, as they were given.

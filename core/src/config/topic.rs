@@ -132,18 +132,24 @@ impl TopicConfig {
     }
 }
 
-/// Checks what a client wants to set on a topic, together with what then counts on this broker.
+/// Checks one key and value.
 ///
 /// # Errors
-/// The first key that is refused.
+/// If there is no such key or it does not take the value.
+pub fn check_topic_value(name: &str, value: &str) -> Result<(), Refusal> {
+    let Some(key) = topic_key(name) else {
+        let nearest = nearest(name, TOPIC_KEYS.iter().map(|key| key.name)).map(str::to_owned);
+        return Err(Refusal::UnknownKey { key: name.to_owned(), nearest });
+    };
+    let invalid = |reason| Refusal::InvalidValue { key: name.to_owned(), value: value.to_owned(), reason };
+    key.parse(value).map(drop).map_err(invalid)
+}
+
+/// Checks that a topic's values go together, with what counts on this broker where it has none.
+///
+/// # Errors
+/// The two keys that contradict each other.
 pub fn check_topic_configs(topic: &Configs, broker: &Layers<'_>) -> Result<(), Refusal> {
-    for (name, value) in topic {
-        let Some(key) = topic_key(name) else {
-            let nearest = nearest(name, TOPIC_KEYS.iter().map(|key| key.name)).map(str::to_owned);
-            return Err(Refusal::UnknownKey { key: name.clone(), nearest });
-        };
-        key.parse(value).map_err(|reason| Refusal::InvalidValue { key: name.clone(), value: value.clone(), reason })?;
-    }
     let resolved = TopicConfig::resolve(topic, broker);
     if resolved.min_compaction_lag_ms > resolved.max_compaction_lag_ms {
         return Err(Refusal::Contradiction {
@@ -226,7 +232,9 @@ mod tests {
         let check = |pairs: &[(&str, &str)], expected: &str| {
             let none = Configs::new();
             let layers = Layers { dynamic: &none, dynamic_default: &none, fixed: &none };
-            let refusal = check_topic_configs(&configs(pairs), &layers).expect_err(expected);
+            let configs = configs(pairs);
+            let each = configs.iter().try_for_each(|(key, value)| check_topic_value(key, value));
+            let refusal = each.and_then(|()| check_topic_configs(&configs, &layers)).expect_err(expected);
             assert_eq!(refusal.to_string(), expected);
         };
         check(&[("retention.msec", "1")], "unknown key retention.msec: did you mean retention.ms?");

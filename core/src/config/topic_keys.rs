@@ -140,16 +140,18 @@ pub const TOPIC_KEYS: &[Key] = &[
         "local.retention.bytes",
         Kind::Long,
         Some("-2"),
-        Check::Only("-2"),
-        "Tiered storage: how much stays on the broker. Highwater has no tiers, so all of it does.",
-    ),
+        Check::AtLeast(-2),
+        "Tiered storage: how much stays on the broker.",
+    )
+    .only_kept(),
     Key::new(
         "local.retention.ms",
         Kind::Long,
         Some("-2"),
-        Check::Only("-2"),
-        "Tiered storage: how long a segment stays on the broker. Highwater has no tiers.",
-    ),
+        Check::AtLeast(-2),
+        "Tiered storage: how long a segment stays on the broker.",
+    )
+    .only_kept(),
     Key::new(
         "max.compaction.lag.ms",
         Kind::Long,

@@ -217,14 +217,27 @@ impl Image {
         records
     }
 
+    /// The image at `offset` that was written down as [`Image::to_records`].
+    pub fn from_snapshot(broker: Arc<BrokerConfig>, offset: Offset, records: &[Record]) -> Self {
+        let mut image = Self { offset, ..Self::new(broker) };
+        for record in records {
+            image.take_over(record);
+        }
+        image
+    }
+
     /// Takes over one record of the log.
     pub fn apply(&mut self, offset: Offset, record: &Record) {
         assert!(offset > self.offset, "records are applied once and in order");
         self.offset = offset;
+        self.take_over(record);
+    }
+
+    fn take_over(&mut self, record: &Record) {
         match record {
             Record::Cluster(record) => self.cluster_id = record.cluster_id.as_str().into(),
             Record::Feature(record) => self.features.insert_mut(record.name.as_str().into(), record.level),
-            Record::Broker(record) => self.apply_broker(offset, record),
+            Record::Broker(record) => self.apply_broker(record),
             Record::Topic(record) => self.apply_topic(record),
             Record::Partition(record) => self.apply_partition(record),
             Record::RemoveTopic(record) => self.apply_remove_topic(record),
@@ -247,10 +260,10 @@ impl Image {
         }
     }
 
-    fn apply_broker(&mut self, offset: Offset, record: &BrokerRecord) {
+    fn apply_broker(&mut self, record: &BrokerRecord) {
         let broker = Broker {
             id: BrokerId(record.broker_id),
-            epoch: record.epoch.unwrap_or(offset.0),
+            epoch: record.epoch.unwrap_or(self.offset.0),
             incarnation: record.incarnation.into(),
             directory_id: record.directory_id.bits(),
             rack: record.rack.clone(),

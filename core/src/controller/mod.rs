@@ -7,8 +7,18 @@
 //!
 //! Deliberately absent for now: a quorum. The log has one replica, so what is synced is committed.
 
+mod alter;
+mod draft;
+mod error;
 pub mod image;
+mod machine;
+mod partitions;
+mod placement;
 pub mod record;
+mod registration;
+#[cfg(test)]
+mod tests;
+mod topics;
 
 use highwater_wire::{
     AlterConfigsRequest, AlterConfigsResponse, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest,
@@ -16,8 +26,12 @@ use highwater_wire::{
     IncrementalAlterConfigsResponse,
 };
 
+pub use error::ApiError;
 pub use image::{Broker, Image, Partition, Topic, is_internal};
+pub use machine::{Controller, Request};
 pub use record::Endpoint;
+pub use registration::{METADATA_FEATURE, Registration};
+pub use topics::check_topic_name;
 
 use crate::ids::{BrokerId, ProducerId};
 

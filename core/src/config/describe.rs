@@ -1,0 +1,173 @@
+//! What DescribeConfigs and CreateTopics say about configuration.
+
+use highwater_wire::create_topics::CreatableTopicConfigs;
+use highwater_wire::describe_configs::{DescribeConfigsResourceResult, DescribeConfigsSynonym};
+
+use super::Configs;
+use super::broker_keys::{BROKER_KEYS, broker_key};
+use super::key::{Key, Update, Value};
+use super::layers::{Layers, Setting, Source, effective};
+use super::topic_keys::TOPIC_KEYS;
+
+/// What a description holds besides keys and values.
+#[derive(Clone, Copy, Debug)]
+pub struct Detail<'a> {
+    /// The only keys to describe; `None` is all.
+    pub keys: Option<&'a [String]>,
+    /// Whether to list every place where a value is set.
+    pub synonyms: bool,
+    /// Whether to say what a key is for.
+    pub documentation: bool,
+}
+
+impl Detail<'_> {
+    fn wants(&self, key: &Key) -> bool {
+        match self.keys {
+            None => !key.internal,
+            Some(keys) => keys.iter().any(|name| name == key.name),
+        }
+    }
+}
+
+/// The rows of a topic with these values of its own.
+pub fn topic_rows(topic: &Configs, broker: &Layers<'_>, detail: Detail<'_>) -> Vec<DescribeConfigsResourceResult> {
+    let keys = TOPIC_KEYS.iter().filter(|key| detail.wants(key));
+    keys.map(|key| row(key, &broker.topic_settings(topic, key), detail)).collect()
+}
+
+/// The rows of a broker.
+pub fn broker_rows(broker: &Layers<'_>, detail: Detail<'_>) -> Vec<DescribeConfigsResourceResult> {
+    let keys = BROKER_KEYS.iter().filter(|key| detail.wants(key));
+    keys.map(|key| row(key, &broker.broker_settings(key), detail)).collect()
+}
+
+/// The rows of all brokers: only what was set for all of them while they ran.
+pub fn all_brokers_rows(configs: &Configs, detail: Detail<'_>) -> Vec<DescribeConfigsResourceResult> {
+    let none = Configs::new();
+    let layers = Layers { dynamic: &none, dynamic_default: configs, fixed: &none };
+    let keys = configs.keys().filter_map(|name| broker_key(name)).filter(|key| detail.wants(key));
+    keys.map(|key| row(key, &layers.broker_settings(key), detail)).collect()
+}
+
+/// What the creator of a topic is told about its configuration.
+pub fn created_topic_rows(topic: &Configs, broker: &Layers<'_>) -> Vec<CreatableTopicConfigs> {
+    let rows = TOPIC_KEYS.iter().filter(|key| !key.internal).map(|key| {
+        let settings = broker.topic_settings(topic, key);
+        CreatableTopicConfigs {
+            name: key.name.to_owned(),
+            value: shown(key, &settings),
+            read_only: key.update == Update::ReadOnly,
+            config_source: source_of(key, &settings) as i8,
+            is_sensitive: key.is_sensitive(),
+        }
+    });
+    rows.collect()
+}
+
+/// The value that counts, as it is shown; `None` if there is none or it is a secret.
+pub fn shown(key: &Key, settings: &[Setting<'_>]) -> Option<String> {
+    effective(key, settings).filter(|_| !key.is_sensitive()).map(|value| match value {
+        Value::Boolean(value) => value.to_string(),
+        Value::Integer(value) => value.to_string(),
+        Value::Double(value) => format!("{value:?}"),
+        Value::Text(value) => value,
+        Value::List(elements) => elements.join(","),
+    })
+}
+
+fn row(key: &'static Key, settings: &[Setting<'_>], detail: Detail<'_>) -> DescribeConfigsResourceResult {
+    DescribeConfigsResourceResult {
+        name: key.name.to_owned(),
+        value: shown(key, settings),
+        read_only: key.update == Update::ReadOnly,
+        config_source: source_of(key, settings) as i8,
+        is_sensitive: key.is_sensitive(),
+        synonyms: if detail.synonyms { synonyms(key, settings) } else { Vec::new() },
+        config_type: key.kind as i8,
+        documentation: detail.documentation.then(|| key.documentation()),
+    }
+}
+
+/// Where the value that counts was set.
+fn source_of(key: &Key, settings: &[Setting<'_>]) -> Source {
+    let counts = settings.iter().find(|setting| key.parse(&setting.scaled()).is_ok());
+    counts.map_or(Source::Default, |setting| setting.source)
+}
+
+/// Every place where the value is set. A default in a coarser unit is listed only behind a value that was set, as Kafka
+/// does it.
+fn synonyms(key: &Key, settings: &[Setting<'_>]) -> Vec<DescribeConfigsSynonym> {
+    let is_set = settings.iter().any(|setting| setting.source != Source::Default);
+    let is_own_unit = |setting: &Setting<'_>| key.synonyms.first().is_none_or(|first| first.key == setting.name);
+    let listed = settings.iter().filter(|setting| is_set || is_own_unit(setting));
+    let synonym = |setting: &Setting<'_>| DescribeConfigsSynonym {
+        name: setting.name.to_owned(),
+        value: (!key.is_sensitive()).then(|| setting.value.to_owned()),
+        source: setting.source as i8,
+    };
+    listed.map(synonym).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configs(pairs: &[(&str, &str)]) -> Configs {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn describe(topic: &[(&str, &str)], default: &[(&str, &str)], fixed: &[(&str, &str)], key: &str) -> String {
+        let (topic, default, fixed, none) = (configs(topic), configs(default), configs(fixed), Configs::new());
+        let layers = Layers { dynamic: &none, dynamic_default: &default, fixed: &fixed };
+        let keys = [key.to_owned()];
+        let detail = Detail { keys: Some(&keys), synonyms: true, documentation: false };
+        let rows = topic_rows(&topic, &layers, detail);
+        let [row] = rows.as_slice() else { panic!("{} rows for {key}", rows.len()) };
+        let synonyms: Vec<_> = row
+            .synonyms
+            .iter()
+            .map(|s| format!("{}={}:{}", s.name, s.value.as_deref().unwrap_or("null"), s.source))
+            .collect();
+        format!("{} {} [{}]", row.value.as_deref().unwrap_or("null"), row.config_source, synonyms.join(" "))
+    }
+
+    #[test]
+    fn values_come_with_their_source_and_synonyms() {
+        let own = [("retention.ms", " 5 ")];
+        let default = [("log.retention.ms", "7")];
+        let fixed = [("log.retention.hours", "1")];
+        let check = |topic: &[_], default: &[_], fixed: &[_], key, expected: &str| {
+            assert_eq!(describe(topic, default, fixed, key), expected);
+        };
+        check(&[], &[], &[], "retention.ms", "604800000 5 []");
+        check(&[], &[], &[], "retention.bytes", "-1 5 [log.retention.bytes=-1:5]");
+        check(&[], &[], &[], "min.cleanable.dirty.ratio", "0.5 5 [log.cleaner.min.cleanable.ratio=0.5:5]");
+        check(&[], &[], &fixed, "retention.ms", "3600000 4 [log.retention.hours=1:4 log.retention.hours=168:5]");
+        check(
+            &own,
+            &default,
+            &fixed,
+            "retention.ms",
+            "5 1 [retention.ms= 5 :1 log.retention.ms=7:3 log.retention.hours=1:4 log.retention.hours=168:5]",
+        );
+    }
+
+    #[test]
+    fn every_topic_key_but_internal_ones_is_described_with_type_and_documentation() {
+        let none = Configs::new();
+        let layers = Layers { dynamic: &none, dynamic_default: &none, fixed: &none };
+        let rows = topic_rows(&none, &layers, Detail { keys: None, synonyms: true, documentation: true });
+        assert_eq!(rows.len(), TOPIC_KEYS.len() - 1);
+        assert!(rows.iter().all(|row| row.config_type > 0 && row.documentation.is_some()));
+        assert!(rows.iter().all(|row| row.name != "internal.segment.bytes"));
+    }
+
+    #[test]
+    fn all_brokers_have_only_what_was_set_for_all() {
+        let detail = Detail { keys: None, synonyms: false, documentation: false };
+        let rows = all_brokers_rows(&configs(&[("log.retention.ms", "7")]), detail);
+        let rows: Vec<_> =
+            rows.iter().map(|row| (row.name.as_str(), row.value.as_deref(), row.config_source)).collect();
+        assert_eq!(rows, [("log.retention.ms", Some("7"), Source::DynamicDefaultBroker as i8)]);
+    }
+}
