@@ -23,6 +23,9 @@ pub const CLIENT_REQUESTS_IN_FLIGHT_MAX: usize = 5;
 /// Calls of a client that wait for their broker or their answer.
 pub const CLIENT_CALLS_MAX: usize = 1000;
 
+/// Bytes of one response frame that a client accepts: a fetch may exceed its own limits by one batch.
+pub const RESPONSE_BYTES_MAX: u32 = 256 * 1024 * 1024;
+
 /// Records of one rejected batch that the answer names one by one.
 pub const RECORD_ERRORS_MAX: usize = 100;
 

@@ -13,10 +13,13 @@ pub enum Exit {
     Usage = 2,
     /// Stored data are damaged.
     Damaged = 3,
+    /// What was named does not exist.
+    NotFound = 4,
 }
 
 /// The table of exit codes, for `--help`.
-pub const HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 damaged data";
+pub const HELP: &str =
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 damaged data,\n4 what was named does not exist";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

@@ -9,6 +9,7 @@ pub mod acceptor;
 pub mod args;
 pub mod broker;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod connection;
