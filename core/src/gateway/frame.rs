@@ -57,6 +57,11 @@ impl FrameReader {
         Ok(self.take_whole())
     }
 
+    /// The length of the frame in progress; 0 between frames.
+    pub fn frame_len(&self) -> usize {
+        self.body_len.unwrap_or(0)
+    }
+
     /// How many bytes the frame in progress still lacks; 0 between frames.
     pub fn missing(&self) -> usize {
         self.body_len.map_or(0, |len| len - self.body.len())

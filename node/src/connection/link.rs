@@ -16,6 +16,8 @@ pub struct Link {
     pub(super) closing: RefCell<Option<Closing>>,
     /// When a byte last came or went.
     pub(super) active_at: Cell<Instant>,
+    /// Since when a large frame in progress has had room reserved.
+    pub(super) large_frame_since: Cell<Option<Instant>>,
     task: RefCell<Option<Waker>>,
 }
 
@@ -28,6 +30,9 @@ pub enum Closing {
     /// Nothing has moved for `connections.max.idle.ms`.
     #[error("idle for longer than connections.max.idle.ms")]
     Idle,
+    /// Others wait for the room that its unfinished request holds.
+    #[error("a large request arrives too slowly while others wait for its memory")]
+    Slow,
 }
 
 impl Link {
@@ -38,6 +43,7 @@ impl Link {
             paused: Cell::new(false),
             closing: RefCell::new(None),
             active_at: Cell::new(Instant::now()),
+            large_frame_since: Cell::new(None),
             task: RefCell::new(None),
         }
     }
@@ -63,9 +69,20 @@ impl Link {
     /// Closes the connection if nothing has moved on it since `limit`.
     pub fn close_if_idle_since(&self, limit: Instant) {
         if self.active_at.get() < limit {
-            *self.closing.borrow_mut() = Some(Closing::Idle);
-            self.wake();
+            self.close_now(Closing::Idle);
         }
+    }
+
+    /// Closes the connection if it has held room for a large frame since `limit`.
+    pub fn close_if_slow_since(&self, limit: Instant) {
+        if self.large_frame_since.get().is_some_and(|since| since < limit) {
+            self.close_now(Closing::Slow);
+        }
+    }
+
+    fn close_now(&self, why: Closing) {
+        *self.closing.borrow_mut() = Some(why);
+        self.wake();
     }
 
     pub(super) fn register(&self, waker: &Waker) {

@@ -8,6 +8,7 @@
 //! * One turn of the task reads at most [`BYTES_PER_TURN`].
 //! * The machine hears `Opened` first, `Closed` last, each exactly once.
 
+mod budget;
 mod link;
 mod writer;
 
@@ -22,6 +23,8 @@ use highwater_core::ids::ConnectionId;
 use highwater_core::outbox::ConnectionInput;
 use tokio::time::Instant;
 
+pub use self::budget::FrameBudget;
+use self::budget::{Reservation, SMALL_FRAME_BYTES};
 pub use self::link::{Closing, Link};
 pub use self::writer::SendError;
 use crate::limits::ConnectionPermit;
@@ -82,6 +85,10 @@ pub struct Connection {
     pub scratch: Scratch,
     /// Its place among all connections.
     pub permit: ConnectionPermit,
+    /// Where room for large frames comes from.
+    pub budget: Rc<FrameBudget>,
+    /// Room for the frame in progress, if that is a large one.
+    pub reservation: Option<Reservation>,
 }
 
 impl Connection {
@@ -104,10 +111,11 @@ impl Connection {
     fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Result<std::convert::Infallible, Ended>> {
         let sent = self.poll_send(cx)?;
         if let Some(closing) = &*self.link.closing.borrow() {
-            if sent.is_ready() || *closing == Closing::Idle {
-                return Poll::Ready(Err(closing.clone().into()));
+            let may_flush = matches!(closing, Closing::Core(_));
+            if may_flush && sent.is_pending() {
+                return Poll::Pending;
             }
-            return Poll::Pending;
+            return Poll::Ready(Err(closing.clone().into()));
         }
         let mut read = 0;
         while self.may_read(cx) {
@@ -134,10 +142,26 @@ impl Connection {
         }
     }
 
-    fn may_read(&self, cx: &Context<'_>) -> bool {
+    fn may_read(&mut self, cx: &Context<'_>) -> bool {
         !self.link.paused.get()
             && self.link.writer.borrow().queued() < UNSENT_BYTES_MAX
             && self.frames.has_room_or_wakes(cx.waker())
+            && self.has_room_for_frame(cx)
+    }
+
+    /// Whether the frame in progress may grow: a large one needs room for all of it first.
+    fn has_room_for_frame(&mut self, cx: &Context<'_>) -> bool {
+        let len = self.reader.frame_len();
+        if len <= SMALL_FRAME_BYTES {
+            self.reservation = None;
+            self.link.large_frame_since.set(None);
+            return true;
+        }
+        if self.reservation.is_none() {
+            self.reservation = self.budget.reserve_or_wake(len, cx.waker());
+            self.link.large_frame_since.set(self.reservation.is_some().then(Instant::now));
+        }
+        self.reservation.is_some()
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Ended>> {

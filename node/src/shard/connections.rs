@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use highwater_core::gateway::FrameReader;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::frames::FrameQueue;
 use super::inbox::Accepted;
-use crate::connection::{self, Connection, Ended, Link, Scratch, SendError};
+use crate::connection::{self, Connection, Ended, FrameBudget, Link, Scratch, SendError};
 use crate::socket::Socket;
 
 /// How connections are served.
@@ -27,10 +27,12 @@ pub struct ConnectionConfig {
     pub idle_max: Option<Duration>,
 }
 
-/// How often idle connections are looked for, as a part of the time they may be idle.
-const SWEEPS_PER_IDLE_MAX: u32 = 4;
-/// How often at most.
-const SWEEP_INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// How often idle and slow connections are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a large request may take to arrive while others wait for the memory that it holds.
+const LARGE_REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+/// Bytes of large requests that may be arriving at once; more if a single one may be larger.
+const ARRIVING_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// The connections of one shard.
 pub struct Connections {
@@ -38,6 +40,7 @@ pub struct Connections {
     open: Rc<Table>,
     frames: Rc<FrameQueue>,
     scratch: Scratch,
+    budget: Rc<FrameBudget>,
     log: Logger,
 }
 
@@ -52,10 +55,9 @@ impl Connections {
     /// No connections yet.
     pub fn new(config: ConnectionConfig, log: Logger) -> Self {
         let open = Rc::new(Table::default());
-        if let Some(idle_max) = config.idle_max {
-            tokio::task::spawn_local(sweep(Rc::downgrade(&open), idle_max));
-        }
-        Self { config, open, frames: Rc::default(), scratch: connection::scratch(), log }
+        let budget = FrameBudget::new(ARRIVING_BYTES_MAX.max(config.request_bytes_max as usize));
+        tokio::task::spawn_local(sweep(Rc::downgrade(&open), Rc::clone(&budget), config.idle_max));
+        Self { config, open, frames: Rc::default(), scratch: connection::scratch(), budget, log }
     }
 
     /// What the connections have for the machine.
@@ -82,6 +84,8 @@ impl Connections {
             frames: Rc::clone(&self.frames),
             scratch: Rc::clone(&self.scratch),
             permit,
+            budget: Rc::clone(&self.budget),
+            reservation: None,
         };
         let table = Rc::clone(&self.open);
         tokio::task::spawn_local(async move {
@@ -132,15 +136,18 @@ impl Connections {
     }
 }
 
-/// Closes connections on which nothing moves, for as long as there is a table of them.
-async fn sweep(table: std::rc::Weak<Table>, idle_max: Duration) {
-    let interval = (idle_max / SWEEPS_PER_IDLE_MAX).max(SWEEP_INTERVAL_MIN);
+/// Closes connections that hold what others need, for as long as there is a table of them.
+async fn sweep(table: Weak<Table>, budget: Rc<FrameBudget>, idle_max: Option<Duration>) {
     loop {
-        tokio::time::sleep(interval).await;
+        tokio::time::sleep(SWEEP_INTERVAL).await;
         let Some(table) = table.upgrade() else { return };
-        let Some(limit) = Instant::now().checked_sub(idle_max) else { continue };
-        for link in table.links.borrow().values() {
-            link.close_if_idle_since(limit);
+        let now = Instant::now();
+        let links = table.links.borrow();
+        if let Some(limit) = idle_max.and_then(|idle_max| now.checked_sub(idle_max)) {
+            links.values().for_each(|link| link.close_if_idle_since(limit));
+        }
+        if let Some(limit) = now.checked_sub(LARGE_REQUEST_TIME_MAX).filter(|_| budget.is_contended()) {
+            links.values().for_each(|link| link.close_if_slow_since(limit));
         }
     }
 }
