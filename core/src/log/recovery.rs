@@ -85,15 +85,20 @@ impl Log {
         now: Now,
     ) -> Result<(Self, Recovery), OpenLogError> {
         let opening = Opening::begin(disk, dir, config, recovery_point)?;
-        let dir = opening.dir.clone();
+        let (dir, saved_epochs) = (opening.dir.clone(), opening.saved_epochs.clone());
         let (mut log, recovery) = opening.run(disk)?;
         log.producers.expire(now.wall, log.config.producer_id_expiration_ms);
-        log.finish_opening(disk, recovery).map_err(|error| OpenLogError::Io { dir, error })?;
+        log.finish_opening(disk, saved_epochs, recovery).map_err(|error| OpenLogError::Io { dir, error })?;
         Ok((log, recovery))
     }
 
     /// Marks what is not known to be durable, and brings the small files in line with what was found.
-    fn finish_opening(&mut self, disk: &mut impl Disk, recovery: Recovery) -> io::Result<()> {
+    fn finish_opening(
+        &mut self,
+        disk: &mut impl Disk,
+        saved_epochs: Option<LeaderEpochs>,
+        recovery: Recovery,
+    ) -> io::Result<()> {
         let floor = self.synced_offset();
         let end = self.end_offset();
         if self.start > end {
@@ -103,14 +108,17 @@ impl Log {
         let mut epochs = self.epochs.clone();
         epochs.truncate_end(end);
         epochs.truncate_start(self.start);
-        if epochs != self.epochs {
+        if saved_epochs.unwrap_or_default() != epochs {
             self.save_epochs(disk, epochs)?;
         }
-        if end > floor || recovery != Recovery::default() {
+        // Of a file without a synced batch even the name may not be durable.
+        let loose: Vec<_> =
+            self.segments.values().filter(|segment| segment.next > floor || segment.base >= floor).collect();
+        if !loose.is_empty() || recovery.bytes_truncated > 0 || recovery.files_rebuilt > 0 {
             self.durability.touch_parent();
         }
-        for segment in self.segments.values().filter(|segment| segment.next > floor || segment.is_empty()) {
-            self.durability.touch(segment.file);
+        for file in loose.iter().flat_map(|segment| [Some(segment.file), segment.index.file()]).flatten() {
+            self.durability.touch(file);
         }
         self.check();
         Ok(())
@@ -128,12 +136,14 @@ struct Opening {
     unread: Vec<Offset>,
     segments: BTreeMap<Offset, Segment>,
     epochs: LeaderEpochs,
-    /// Whether the file of the epochs was there. Without it only the batches know them.
-    epochs_known: bool,
+    /// What the file of the epochs has. Without it only the batches know them.
+    saved_epochs: Option<LeaderEpochs>,
     producers: Producers,
     recovery: Recovery,
     /// Where the next batch must start, or later.
     next: Offset,
+    /// Whether a file's name was taken out of the directory.
+    stale_removed: bool,
 }
 
 impl Opening {
@@ -149,11 +159,14 @@ impl Opening {
         let start = read_small(disk, &dir, names::START, start_from_bytes)?;
         let checkpoint = read_small(disk, &dir, names::CHECKPOINT, Checkpoint::from_bytes)?;
         let floor = checkpoint.as_ref().map_or(recovery_point, |checkpoint| checkpoint.offset.max(recovery_point));
-        let mut unread = Vec::new();
+        let (mut unread, mut stale_removed) = (Vec::new(), false);
         for entry in &entries {
             match names::parse(&entry.name) {
                 Kind::Log(base) => unread.push(base),
-                Kind::Snapshot(offset) if offset > floor => disk.remove(&dir.join(&entry.name)).map_err(io)?,
+                Kind::Snapshot(offset) if offset > floor => {
+                    disk.remove(&dir.join(&entry.name)).map_err(io)?;
+                    stale_removed = true;
+                }
                 Kind::Snapshot(_) | Kind::Index(_) | Kind::Other => {}
             }
         }
@@ -164,11 +177,12 @@ impl Opening {
             start,
             unread,
             segments: BTreeMap::new(),
-            epochs_known: epochs.is_some(),
-            epochs: epochs.unwrap_or_default(),
+            epochs: epochs.clone().unwrap_or_default(),
+            saved_epochs: epochs,
             producers: Producers::default(),
             recovery: Recovery::default(),
             next: Offset(0),
+            stale_removed,
             checkpoint,
             dir,
             config,
@@ -187,6 +201,10 @@ impl Opening {
             self.recovery.files_rebuilt += 1;
         }
         let first = *self.segments.keys().next().expect("a segment was found or made");
+        let mut durability = Durability::new(self.floor);
+        if self.stale_removed {
+            durability.touch_directory();
+        }
         let log = Log {
             dir: self.dir,
             config: self.config,
@@ -194,7 +212,7 @@ impl Opening {
             start: self.start.unwrap_or(first).max(first),
             epochs: self.epochs,
             producers: self.producers,
-            durability: Durability::new(self.floor),
+            durability,
             prepared: None,
             checkpointed,
             lowered: None,
@@ -215,7 +233,9 @@ impl Opening {
         let start = self.start.unwrap_or(oldest);
         segments.retain(|mark| mark.next > start || self.unread.contains(&mark.base));
         self.next = segments.first().map_or(offset, |mark| mark.base);
-        let Some((active, sealed)) = segments.split_last().filter(|_| self.epochs_known) else { return Ok(()) };
+        let Some((active, sealed)) = segments.split_last().filter(|_| self.saved_epochs.is_some()) else {
+            return Ok(());
+        };
         self.producers = producers;
         for mark in sealed {
             let segment = self.open_sealed(disk, mark)?;

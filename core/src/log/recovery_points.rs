@@ -85,17 +85,15 @@ impl RecoveryPoints {
     /// # Errors
     /// An I/O error; a full disk leaves the older points.
     pub fn record(&mut self, disk: &mut impl Disk, points: &[(PartitionId, Offset)]) -> io::Result<()> {
-        let mut bytes = Vec::with_capacity(points.len() * ENTRY_LEN);
-        for &(partition, offset) in points {
-            let point = Point { generation: self.generation, offset };
-            if self.known.insert(partition, point) != Some(point) {
-                bytes.extend_from_slice(&entry_to_bytes(partition, point));
-            }
-        }
-        if bytes.is_empty() {
+        let point = |offset| Point { generation: self.generation, offset };
+        let fresh = points.iter().map(|&(partition, offset)| (partition, point(offset)));
+        let fresh: Vec<_> = fresh.filter(|(partition, point)| self.known.get(partition) != Some(point)).collect();
+        if fresh.is_empty() {
             return Ok(());
         }
+        let bytes: Vec<u8> = fresh.iter().flat_map(|(partition, point)| entry_to_bytes(*partition, *point)).collect();
         self.len = disk.append(self.file, &[&bytes])?;
+        self.known.extend(fresh);
         self.dirty = true;
         if self.len > JOURNAL_BYTES_MIN && self.len > 4 * (self.known.len() * ENTRY_LEN) as u64 {
             self.rewrite(disk)?;
@@ -194,4 +192,106 @@ fn read_journal(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::memory::MemoryDisk;
+
+    fn partition(topic: u128, index: i32) -> PartitionId {
+        PartitionId { topic: TopicId(topic), index: PartitionIndex(index) }
+    }
+
+    fn journal(shard: u16) -> LogPath {
+        LogPath::root().join(DIRECTORY).join(&shard.to_string())
+    }
+
+    fn open(disk: &mut MemoryDisk, shard: u16) -> RecoveryPoints {
+        RecoveryPoints::open(disk, ShardId(shard)).unwrap()
+    }
+
+    #[test]
+    fn the_newest_start_of_the_broker_counts_whichever_shard_wrote_it() {
+        let mut disk = MemoryDisk::new();
+        let mut first = open(&mut disk, 1);
+        first.record(&mut disk, &[(partition(7, 0), Offset(100)), (partition(7, 1), Offset(5))]).unwrap();
+        first.record(&mut disk, &[(partition(7, 0), Offset(200))]).unwrap();
+        let mut second = open(&mut disk, 2);
+        assert_eq!(second.get(partition(7, 0)), Some(Offset(200)));
+        second.record(&mut disk, &[(partition(7, 0), Offset(150))]).unwrap();
+        let third = open(&mut disk, 1);
+        assert_eq!(third.get(partition(7, 0)), Some(Offset(150)), "a truncation lowers a point");
+        assert_eq!(third.get(partition(7, 1)), Some(Offset(5)));
+        assert_eq!(third.get(partition(8, 0)), None);
+    }
+
+    #[test]
+    fn a_journal_cut_or_flipped_anywhere_only_forgets() {
+        let mut disk = MemoryDisk::new();
+        let mut points = open(&mut disk, 1);
+        for offset in 1..=5 {
+            points.record(&mut disk, &[(partition(1, 0), Offset(offset))]).unwrap();
+        }
+        let len = disk.bytes(&journal(1)).unwrap().len();
+        for at in HEADER.len()..len {
+            let whole = i64::try_from((at - HEADER.len()) / ENTRY_LEN).unwrap();
+            let mut cut = disk.clone();
+            cut.bytes_mut(&journal(1)).unwrap().truncate(at);
+            let mut points = open(&mut cut, 1);
+            assert_eq!(points.get(partition(1, 0)), (whole > 0).then_some(Offset(whole)));
+            points.record(&mut cut, &[(partition(1, 0), Offset(9))]).unwrap();
+            assert_eq!(open(&mut cut, 1).get(partition(1, 0)), Some(Offset(9)), "what follows a torn end is read");
+            let mut flipped = disk.clone();
+            flipped.bytes_mut(&journal(1)).unwrap()[at] ^= 4;
+            let expected = if whole == 4 { 4 } else { 5 };
+            assert_eq!(open(&mut flipped, 1).get(partition(1, 0)), Some(Offset(expected)));
+        }
+        for at in 0..HEADER.len() {
+            let mut flipped = disk.clone();
+            flipped.bytes_mut(&journal(1)).unwrap()[at] ^= 4;
+            assert!(matches!(RecoveryPoints::open(&mut flipped, ShardId(2)), Err(RecoveryPointsError::Damaged(_))));
+        }
+    }
+
+    #[test]
+    fn a_journal_that_has_grown_is_rewritten() {
+        let mut disk = MemoryDisk::new();
+        let mut points = open(&mut disk, 1);
+        points.record(&mut disk, &[(partition(2, 0), Offset(1)), (partition(3, 0), Offset(1))]).unwrap();
+        points.remove(partition(2, 0));
+        let mut longest = 0;
+        for offset in 0..60_000 {
+            points.record(&mut disk, &[(partition(1, 0), Offset(offset))]).unwrap();
+            points.record(&mut disk, &[(partition(1, 0), Offset(offset))]).unwrap();
+            longest = longest.max(points.len);
+        }
+        assert!((JOURNAL_BYTES_MIN - 100..JOURNAL_BYTES_MIN + 100).contains(&longest), "{longest}");
+        let (mut files, mut directories) = (Vec::new(), Vec::new());
+        points.add_dirty(&disk, &mut files, &mut directories);
+        assert_eq!((files.len(), directories.len()), (1, 2));
+        let mut again = open(&mut disk, 1);
+        assert_eq!(again.get(partition(1, 0)), Some(Offset(59_999)));
+        assert_eq!([2, 3].map(|topic| again.get(partition(topic, 0))), [None, Some(Offset(1))]);
+        again.retain(|partition| partition.topic == TopicId(1));
+        assert_eq!(again.get(partition(3, 0)), None);
+    }
+
+    #[test]
+    fn a_full_disk_keeps_the_older_points() {
+        let mut disk = MemoryDisk::new();
+        let mut points = open(&mut disk, 1);
+        points.record(&mut disk, &[(partition(1, 0), Offset(1))]).unwrap();
+        disk.set_capacity(0);
+        let error = points.record(&mut disk, &[(partition(1, 0), Offset(2))]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(open(&mut disk, 1).get(partition(1, 0)), Some(Offset(1)));
+        disk.set_capacity(u64::MAX);
+        points.record(&mut disk, &[(partition(1, 0), Offset(2))]).unwrap();
+        assert_eq!(
+            open(&mut disk, 1).get(partition(1, 0)),
+            Some(Offset(2)),
+            "the point is recorded when there is room"
+        );
+    }
 }

@@ -1,9 +1,16 @@
 //! The log as its owner sees it: a script of calls on a disk in memory.
 
+mod produce;
+mod recovery;
+mod retention;
+mod search;
+mod truncation;
+
 use bytes::{Bytes, BytesMut};
 use highwater_wire::records::{BatchBuilder, BatchHeader, Compression, Record, records};
 
 use super::*;
+
 use crate::disk::memory::MemoryDisk;
 use crate::limits::DECOMPRESSED_BATCH_BYTES_MAX;
 use crate::time::WallMs;
@@ -40,7 +47,7 @@ fn produced(id: i64, epoch: i16, sequence: i32, count: usize) -> Bytes {
 
 /// A log whose segments hold a few small batches.
 fn small() -> LogConfig {
-    LogConfig { segment_bytes: 1000, index_interval_bytes: 200, ..LogConfig::default() }
+    LogConfig { segment_bytes: 600, index_interval_bytes: 200, ..LogConfig::default() }
 }
 
 fn append(log: &mut Log, disk: &mut MemoryDisk, records: &Bytes) -> Appended {
