@@ -10,6 +10,11 @@ use crate::outbox::CloseReason;
 pub enum Event {
     /// The shard has recovered its partitions and serves.
     Ready,
+    /// An empty data directory has become a cluster of its own.
+    ClusterFounded {
+        /// The new cluster's id.
+        cluster_id: String,
+    },
     /// A partition's log was opened.
     LogRecovered {
         /// Whose log.

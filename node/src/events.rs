@@ -7,6 +7,7 @@ use slog::{Logger, debug, error, info, warn};
 pub fn log(log: &Logger, event: &Event) {
     match event {
         Event::Ready => debug!(log, "shard ready"),
+        Event::ClusterFounded { cluster_id } => info!(log, "founded a new cluster"; "cluster" => cluster_id),
         Event::LogRecovered { partition, topic, bytes_read, bytes_truncated, log_end_offset } => {
             let fields = slog::o!("topic" => topic.clone(), "partition" => partition.index.0, "bytes_read" => *bytes_read,
                 "log_end_offset" => log_end_offset.0);

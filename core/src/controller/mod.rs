@@ -7,15 +7,20 @@
 //!
 //! Deliberately absent for now: a quorum. The log has one replica, so what is synced is committed.
 
+mod adoption;
 mod alter;
 mod draft;
 mod error;
+mod identity;
 pub mod image;
 mod machine;
 mod partitions;
 mod placement;
 pub mod record;
 mod registration;
+mod shard;
+#[cfg(test)]
+mod shard_tests;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -31,6 +36,7 @@ pub use image::{Broker, Image, Partition, Topic, is_internal};
 pub use machine::{Controller, Request};
 pub use record::Endpoint;
 pub use registration::{METADATA_FEATURE, Registration};
+pub use shard::ControllerShard;
 pub use topics::check_topic_name;
 
 use crate::ids::{BrokerId, ProducerId};

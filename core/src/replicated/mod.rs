@@ -4,10 +4,14 @@
 //! batch, the machine *applies* it, and the answer leaves once the decision is committed. What is in the log is true:
 //! applying cannot fail, and a decision of several records is either in the log as a whole or not at all.
 
+mod host;
+
 use bytes::Bytes;
 
 use crate::Now;
 use crate::ids::{Offset, ShardId, Ticket};
+
+pub use host::{Host, OpenHostError};
 
 /// A deterministic state whose changes are records of a log.
 pub trait StateMachine {
