@@ -51,6 +51,15 @@ ids! {
 impl ShardId {
     /// The shard that holds the controller's log and nothing else.
     pub const CONTROLLER: Self = Self(0);
+
+    /// The data shard, of `shards` from 1 on, that owns a partition. Directories do not name shards, so the number may
+    /// change between two starts.
+    pub fn owner_of(partition: PartitionId, shards: u16) -> Self {
+        assert!(shards > 0, "a broker has at least one data shard");
+        // Neighbouring partitions of a topic go to different shards.
+        let spread = (partition.topic.0 as u64).wrapping_add(partition.index.0 as u64);
+        Self(1 + (spread % u64::from(shards)) as u16)
+    }
 }
 
 impl Offset {

@@ -23,7 +23,9 @@ pub mod limits;
 pub mod log;
 pub mod message;
 pub mod outbox;
+pub mod partition;
 pub mod replicated;
+pub mod shard;
 pub mod time;
 
 pub use disk::Disk;

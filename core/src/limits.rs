@@ -2,6 +2,8 @@
 //!
 //! A limit that an operator may change is the default of a configuration key; the others are fixed.
 
+use std::time::Duration;
+
 /// Bytes of one request frame, length prefix excluded (`socket.request.max.bytes`).
 pub const REQUEST_BYTES_MAX: u32 = 100 * 1024 * 1024;
 
@@ -40,3 +42,27 @@ pub const METADATA_BATCH_BYTES_MAX: u32 = 64 * 1024 * 1024;
 
 /// Decisions of one machine that may wait for their commit.
 pub const UNCOMMITTED_DECISIONS_MAX: usize = 10_000;
+
+/// Unanswered requests of one connection; past them it is not read.
+pub const CONNECTION_REQUESTS_MAX: usize = 128;
+
+/// Bytes of the unanswered requests of one connection; past them it is not read. One request may be larger.
+pub const CONNECTION_REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Partitions that one fetch may read, sessions included.
+pub const FETCH_PARTITIONS_MAX: usize = 100_000;
+
+/// How often every log writes a checkpoint, so that recovery has little to read.
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Bytes appended to one log after which it writes a checkpoint at once.
+pub const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Time that a fetch may wait for bytes, whatever the client asks for.
+pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// Time that a produce request may wait for replication, whatever the client asks for.
+pub const PRODUCE_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Partitions in one answer of DescribeTopicPartitions.
+pub const DESCRIBED_PARTITIONS_MAX: usize = 2000;

@@ -6,6 +6,9 @@ use super::key::Value;
 use super::layers::{Layers, effective};
 use super::reader::{Reader, known};
 use super::topic_keys::{TOPIC_KEYS, topic_key};
+use super::BrokerConfig;
+use crate::log::{CompressionPolicy, LogConfig};
+use highwater_wire::records::{Compression, TimestampType};
 
 /// When bytes count towards the high watermark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -130,6 +133,40 @@ impl TopicConfig {
             unclean_leader_election_enable: read.boolean("unclean.leader.election.enable"),
         }
     }
+
+    /// What this means to the topic's logs on a broker.
+    pub fn log(&self, broker: &BrokerConfig) -> LogConfig {
+        let fixed = |codec, level| CompressionPolicy::Fixed { codec, level };
+        LogConfig {
+            segment_bytes: self.segment_bytes,
+            segment_ms: millis(self.segment_ms),
+            index_interval_bytes: self.index_interval_bytes,
+            retention_ms: self.retention_ms.map(millis),
+            retention_bytes: self.retention_bytes,
+            delete: self.cleanup_policy.delete,
+            compact: self.cleanup_policy.compact,
+            max_message_bytes: self.max_message_bytes,
+            compression: match self.compression_type {
+                CompressionType::Producer => CompressionPolicy::Producer,
+                CompressionType::Uncompressed => fixed(Compression::None, None),
+                CompressionType::Gzip => fixed(Compression::Gzip, Some(self.compression_gzip_level)),
+                CompressionType::Snappy => fixed(Compression::Snappy, None),
+                CompressionType::Lz4 => fixed(Compression::Lz4, Some(self.compression_lz4_level)),
+                CompressionType::Zstd => fixed(Compression::Zstd, Some(self.compression_zstd_level)),
+            },
+            timestamp_type: match self.log_append_time {
+                true => TimestampType::LogAppendTime,
+                false => TimestampType::CreateTime,
+            },
+            timestamp_before_max_ms: self.message_timestamp_before_max_ms,
+            timestamp_after_max_ms: self.message_timestamp_after_max_ms,
+            producer_id_expiration_ms: i64::try_from(broker.producer_id_expiration.as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+fn millis(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// Checks one key and value.

@@ -190,6 +190,14 @@ impl Log {
         self.config = config;
     }
 
+    /// Closes the log's files, whose pins stay readable.
+    pub fn close(self, disk: &mut impl Disk) {
+        let removing = self.removing.into_iter().map(Removing::into_segment);
+        for segment in self.segments.into_values().chain(removing) {
+            segment.close(disk);
+        }
+    }
+
     fn active(&self) -> &Segment {
         self.segments.last_key_value().expect("a log always has a segment").1
     }

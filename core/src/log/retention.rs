@@ -47,6 +47,12 @@ pub(super) struct Removing {
     change: u64,
 }
 
+impl Removing {
+    pub(super) fn into_segment(self) -> Segment {
+        self.segment
+    }
+}
+
 impl Log {
     /// Lets go of the oldest segments that are too old, too many or deleted, as far as `high_watermark` covers them.
     /// A segment that is written to is closed first if it has to go.
@@ -162,11 +168,9 @@ impl Log {
 
     /// Removes a segment's files.
     pub(super) fn remove_files(&mut self, disk: &mut impl Disk, segment: Segment) -> io::Result<()> {
-        for file in [Some(segment.file), segment.index.file()].into_iter().flatten() {
-            self.durability.forget(file);
-            disk.close(file);
-        }
         let (dir, base) = (&self.dir, segment.base);
+        segment.files().for_each(|file| self.durability.forget(file));
+        segment.close(disk);
         for path in [names::log(dir, base), names::index(dir, base), names::snapshot(dir, base)] {
             remove_if_there(disk, &path)?;
         }

@@ -41,6 +41,16 @@ impl Segment {
         Self { base, next: base, file, size: 0, max_timestamp: -1, first_timestamp: None, index }
     }
 
+    /// Its open files.
+    pub fn files(&self) -> impl Iterator<Item = FileId> + use<> {
+        [Some(self.file), self.index.file()].into_iter().flatten()
+    }
+
+    /// Closes its files, whose pins stay readable.
+    pub fn close(self, disk: &mut impl Disk) {
+        self.files().for_each(|file| disk.close(file));
+    }
+
     /// Whether it has no batch.
     pub fn is_empty(&self) -> bool {
         self.size == 0

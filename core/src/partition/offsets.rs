@@ -1,0 +1,156 @@
+//! Look-ups of offsets: by timestamp, by leader epoch, and the deletion of records.
+//!
+//! Sources: KIP-79 and KIP-734 (ListOffsets), KIP-405 and KIP-1005 (local and tiered offsets), KIP-101 (epochs).
+//! Deliberately absent: tiered storage; its timestamps answer "none".
+
+use std::collections::BTreeMap;
+use std::io;
+
+use highwater_wire::ErrorCode;
+
+use super::leader::Leader;
+use crate::disk::Disk;
+use crate::ids::{JobId, LeaderEpoch, Offset, PartitionId, ShardId, Ticket};
+use crate::log::{TimestampAndOffset, TimestampAnswer, TimestampSearch};
+use crate::message::{ListOffsetsTarget, ListedOffset, PartitionResponse, ShardMessage};
+use crate::outbox::{Job, Outbox};
+
+/// Special timestamps of ListOffsets.
+mod special {
+    pub(super) const LATEST: i64 = -1;
+    pub(super) const EARLIEST: i64 = -2;
+    pub(super) const MAX_TIMESTAMP: i64 = -3;
+    pub(super) const EARLIEST_LOCAL: i64 = -4;
+    pub(super) const LATEST_TIERED: i64 = -5;
+    pub(super) const EARLIEST_PENDING_UPLOAD: i64 = -6;
+}
+
+type Listed = Result<ListedOffset, ErrorCode>;
+
+/// What a look-up by timestamp found out at once.
+pub(super) enum Lookup {
+    /// The answer.
+    Done(Listed),
+    /// A segment has to be read.
+    Search(TimestampSearch),
+}
+
+impl Leader {
+    /// Answers a question of ListOffsets, or says what has to be read for it.
+    ///
+    /// # Errors
+    /// What the disk fails with.
+    pub(super) fn list_offset(&self, disk: &impl Disk, target: &ListOffsetsTarget) -> io::Result<Lookup> {
+        if let Err(code) = self.check_epoch(target.current_leader_epoch) {
+            return Ok(Lookup::Done(Err(code)));
+        }
+        let answer = match target.timestamp {
+            special::LATEST => {
+                let epoch = Some(self.leadership().leader_epoch);
+                return Ok(Lookup::Done(Ok(listed(self.high_watermark(), epoch))));
+            }
+            special::EARLIEST | special::EARLIEST_LOCAL => {
+                let start = self.log.start_offset();
+                return Ok(Lookup::Done(Ok(listed(start, self.log.epoch_at(start)))));
+            }
+            special::LATEST_TIERED | special::EARLIEST_PENDING_UPLOAD => {
+                return Ok(Lookup::Done(Ok(ListedOffset::NONE)));
+            }
+            special::MAX_TIMESTAMP => self.log.max_timestamp(disk)?,
+            timestamp if timestamp < 0 => return Ok(Lookup::Done(Err(ErrorCode::UnsupportedVersion))),
+            timestamp => self.log.find_timestamp(disk, timestamp)?,
+        };
+        Ok(match answer {
+            TimestampAnswer::Search(search) => Lookup::Search(search),
+            TimestampAnswer::NotFound => Lookup::Done(Ok(ListedOffset::NONE)),
+        })
+    }
+
+    /// What may be told of a record that was found: readers know nothing at or above the high watermark.
+    pub(super) fn visible(&self, found: Option<TimestampAndOffset>) -> ListedOffset {
+        match found {
+            Some(found) if found.offset < self.high_watermark() => ListedOffset {
+                timestamp: found.timestamp,
+                offset: found.offset.0,
+                leader_epoch: Some(found.leader_epoch),
+            },
+            Some(_) | None => ListedOffset::NONE,
+        }
+    }
+}
+
+/// An end of the log.
+fn listed(offset: Offset, leader_epoch: Option<LeaderEpoch>) -> ListedOffset {
+    ListedOffset { timestamp: -1, offset: offset.0, leader_epoch }
+}
+
+/// The ListOffsets requests of a shard that wait for jobs.
+#[derive(Default)]
+pub(super) struct Searches {
+    pending: BTreeMap<u64, Pending>,
+    jobs: BTreeMap<JobId, (u64, usize, PartitionId)>,
+    next_request: u64,
+    next_job: JobId,
+}
+
+struct Pending {
+    caller: (ShardId, Ticket),
+    listed: Vec<Option<Listed>>,
+    missing: usize,
+}
+
+impl Searches {
+    /// Answers a request if all its look-ups are done, else sends the searches off.
+    pub(super) fn begin(
+        &mut self,
+        caller: (ShardId, Ticket),
+        targets: &[ListOffsetsTarget],
+        lookups: Vec<Lookup>,
+        out: &mut Outbox,
+    ) {
+        let request = self.next_request;
+        self.next_request += 1;
+        let mut pending = Pending { caller, listed: Vec::with_capacity(lookups.len()), missing: 0 };
+        for (index, lookup) in lookups.into_iter().enumerate() {
+            let listed = match lookup {
+                Lookup::Done(listed) => Some(listed),
+                Lookup::Search(search) => {
+                    let job = self.next_job;
+                    self.next_job = JobId(job.0 + 1);
+                    self.jobs.insert(job, (request, index, targets[index].partition));
+                    out.jobs.push((job, Job::FindTimestamp(search)));
+                    pending.missing += 1;
+                    None
+                }
+            };
+            pending.listed.push(listed);
+        }
+        self.pending.insert(request, pending);
+        self.maybe_answer(request, out);
+    }
+
+    /// The partition that a job searches.
+    pub(super) fn partition(&self, job: JobId) -> PartitionId {
+        self.jobs.get(&job).expect("a job ends once").2
+    }
+
+    /// Takes what a job has found.
+    pub(super) fn complete(&mut self, job: JobId, listed: Listed, out: &mut Outbox) {
+        let (request, index, _) = self.jobs.remove(&job).expect("a job ends once");
+        let pending = self.pending.get_mut(&request).expect("a request is pending while a job of it runs");
+        pending.listed[index] = Some(listed);
+        pending.missing -= 1;
+        self.maybe_answer(request, out);
+    }
+
+    fn maybe_answer(&mut self, request: u64, out: &mut Outbox) {
+        if self.pending[&request].missing > 0 {
+            return;
+        }
+        let pending = self.pending.remove(&request).expect("looked at above");
+        let listed = pending.listed.into_iter().map(|listed| listed.expect("none is missing")).collect();
+        let (shard, ticket) = pending.caller;
+        let response = PartitionResponse::OffsetsListed(listed);
+        out.shards.push((shard, ShardMessage::PartitionResponse { ticket, response }));
+    }
+}
