@@ -201,8 +201,11 @@ impl<D: Disk> ControllerShard<D> {
                 self.adoption.adopted(from, offset);
                 Ok(())
             }
-            ShardMessage::Image(_) | ShardMessage::ControllerResponse { .. } => {
-                unreachable!("only the controller sends {message:?}")
+            ShardMessage::Image(_)
+            | ShardMessage::ControllerResponse { .. }
+            | ShardMessage::PartitionRequest { .. }
+            | ShardMessage::PartitionResponse { .. } => {
+                unreachable!("the controller is not told {message:?}")
             }
         }
     }

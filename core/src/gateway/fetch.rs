@@ -31,7 +31,10 @@ use crate::time::Instant;
 /// The first version that names topics by id (KIP-516).
 const TOPIC_ID_VERSION: i16 = 13;
 
-/// The first version that tells where a partition's new leader is (KIP-951).
+/// The first version that tells who leads a partition instead (KIP-595).
+const CURRENT_LEADER_VERSION: i16 = 12;
+
+/// The first version that tells where that leader is (KIP-951).
 const NODE_ENDPOINTS_VERSION: i16 = 16;
 
 /// A fetch in progress.
@@ -244,7 +247,8 @@ impl ResponseBuilder {
         if let Some((epoch, end)) = outcome.diverging_epoch {
             data.diverging_epoch = EpochEndOffset { epoch: epoch.0, end_offset: end.0 };
         }
-        if matches!(outcome.code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch) {
+        let is_moved = matches!(outcome.code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
+        if is_moved && context.version >= CURRENT_LEADER_VERSION {
             data.current_leader = self.current_leader(context, row.target);
         }
         if len > 0 {

@@ -39,6 +39,12 @@ enum Kind {
 /// (KIP-1005), pending upload (KIP-1023).
 const SPECIAL_TIMESTAMPS: [(i64, i16); 4] = [(-3, 7), (-4, 8), (-5, 9), (-6, 11)];
 
+/// The first version of ListOffsets that tells leader epochs (KIP-320).
+const LEADER_EPOCH_VERSION: i16 = 4;
+
+/// The first version of ListOffsets that knows OFFSET_NOT_AVAILABLE (KIP-207).
+const OFFSET_NOT_AVAILABLE_VERSION: i16 = 5;
+
 impl OffsetsCall {
     /// Asks for offsets by timestamp.
     pub(super) fn list(context: &mut Context<'_>, request: ListOffsetsRequest) -> Self {
@@ -104,10 +110,10 @@ impl OffsetsCall {
     }
 
     /// The answer to a complete request.
-    pub(super) fn end(self) -> AnyResponse {
+    pub(super) fn end(self, version: i16) -> AnyResponse {
         match self.0 {
             Kind::List(asked) => {
-                let topics = asked.finish(listed_row).map(|(name, partitions)| ListOffsetsTopicResponse {
+                let topics = asked.finish(|index, outcome| listed_row(index, outcome, version)).map(|(name, partitions)| ListOffsetsTopicResponse {
                     name,
                     partitions,
                     ..Default::default()
@@ -196,15 +202,24 @@ fn list_target(
     Ok(ListOffsetsTarget { partition, timestamp, current_leader_epoch: epoch(wanted.current_leader_epoch) })
 }
 
-fn listed_row(partition_index: i32, outcome: Result<ListedOffset, ErrorCode>) -> ListOffsetsPartitionResponse {
-    let code = outcome.err().unwrap_or(ErrorCode::None);
+fn listed_row(
+    partition_index: i32,
+    outcome: Result<ListedOffset, ErrorCode>,
+    version: i16,
+) -> ListOffsetsPartitionResponse {
+    let code = match outcome {
+        Ok(_) => ErrorCode::None,
+        Err(ErrorCode::OffsetNotAvailable) if version < OFFSET_NOT_AVAILABLE_VERSION => ErrorCode::LeaderNotAvailable,
+        Err(code) => code,
+    };
     let listed = outcome.unwrap_or(ListedOffset::NONE);
+    let leader_epoch = listed.leader_epoch.filter(|_| version >= LEADER_EPOCH_VERSION);
     ListOffsetsPartitionResponse {
         partition_index,
         error_code: code.code(),
         timestamp: listed.timestamp,
         offset: listed.offset,
-        leader_epoch: listed.leader_epoch.map_or(-1, |epoch| epoch.0),
+        leader_epoch: leader_epoch.map_or(-1, |epoch| epoch.0),
         ..Default::default()
     }
 }

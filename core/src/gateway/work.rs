@@ -142,7 +142,7 @@ impl Work {
         match self {
             Self::Produce(call) => call.end(),
             Self::Fetch(call) => Outcome::Answer(call.end(context)),
-            Self::Offsets(call) => call.end().into(),
+            Self::Offsets(call) => call.end(context.version).into(),
             Self::LogDirs(call) => call.end(context).into(),
             Self::Metadata(call) => call.end(context).into(),
             Self::Controller(call) => call.end().into(),

@@ -87,7 +87,8 @@ impl<D: Disk> Partitions<D> {
                 self.unopened.insert(id, assignment);
                 self.note_disk_full(id, out);
             }
-            Err(error) => out.halt(Halt::Damaged(error.to_string())),
+            Err(OpenLogError::Io { dir, error }) => out.halt(halt_of("cannot open the log in", dir.as_str(), error)),
+            Err(damaged @ OpenLogError::Damaged { .. }) => out.halt(Halt::Damaged(damaged.to_string())),
         }
     }
 

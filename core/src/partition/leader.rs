@@ -57,6 +57,8 @@ pub(super) struct Leader {
     leadership: Leadership,
     me: BrokerId,
     high_watermark: Offset,
+    /// Where the log ended when this epoch began.
+    epoch_start: Offset,
     /// Bytes appended since recovery was last given a later place to begin.
     bytes_since_checkpoint: u64,
     waiting_for_watermark: BTreeMap<Offset, Vec<Parked>>,
@@ -87,6 +89,7 @@ impl Leader {
     pub(super) fn new(log: Log, me: BrokerId, leadership: Leadership) -> Self {
         let mut leader = Self {
             high_watermark: log.start_offset(),
+            epoch_start: log.end_offset(),
             log,
             watchers: BTreeSet::new(),
             leadership,
@@ -104,6 +107,11 @@ impl Leader {
         self.high_watermark
     }
 
+    /// Whether the high watermark covers all that earlier leaders may have shown (KIP-207).
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.high_watermark >= self.epoch_start
+    }
+
     /// What the controller said last.
     pub(super) fn leadership(&self) -> &Leadership {
         &self.leadership
@@ -115,7 +123,11 @@ impl Leader {
         assert!(leadership.leader_epoch >= self.leadership.leader_epoch, "the controller never lowers a leader epoch");
         let new_epoch = leadership.leader_epoch > self.leadership.leader_epoch;
         self.leadership = leadership;
-        if new_epoch { self.take_parked() } else { Vec::new() }
+        if !new_epoch {
+            return Vec::new();
+        }
+        self.epoch_start = self.log.end_offset();
+        self.take_parked()
     }
 
     /// Gives up every parked batch.

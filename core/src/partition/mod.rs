@@ -172,7 +172,7 @@ impl<D: Disk> Partitions<D> {
             Err(error) => return out.halt(halt_of("cannot read", "a segment", error)),
         };
         let leader = self.leaders.get(&self.searches.partition(job));
-        let listed = leader.map(|leader| leader.visible(found)).ok_or(ErrorCode::NotLeaderOrFollower);
+        let listed = leader.map_or(Err(ErrorCode::NotLeaderOrFollower), |leader| leader.visible(found));
         self.searches.complete(job, listed, out);
     }
 

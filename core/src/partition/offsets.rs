@@ -1,6 +1,6 @@
 //! Look-ups of offsets: by timestamp, by leader epoch, and the deletion of records.
 //!
-//! Sources: KIP-79 and KIP-734 (ListOffsets), KIP-405 and KIP-1005 (local and tiered offsets), KIP-101 (epochs).
+//! Sources: KIP-79 and KIP-734 (ListOffsets), KIP-207 (after an election), KIP-405 and KIP-1005 (local and tiered offsets), KIP-101 (epochs).
 //! Deliberately absent: tiered storage; its timestamps answer "none".
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ mod special {
     pub(super) const EARLIEST_PENDING_UPLOAD: i64 = -6;
 }
 
-type Listed = Result<ListedOffset, ErrorCode>;
+pub(super) type Listed = Result<ListedOffset, ErrorCode>;
 
 /// What a look-up by timestamp found out at once.
 pub(super) enum Lookup {
@@ -45,6 +45,7 @@ impl Leader {
             return Ok(Lookup::Done(Err(code)));
         }
         let answer = match target.timestamp {
+            special::LATEST if !self.is_caught_up() => return Ok(Lookup::Done(Err(ErrorCode::OffsetNotAvailable))),
             special::LATEST => {
                 let epoch = Some(self.leadership().leader_epoch);
                 return Ok(Lookup::Done(Ok(listed(self.high_watermark(), epoch))));
@@ -62,19 +63,21 @@ impl Leader {
         };
         Ok(match answer {
             TimestampAnswer::Search(search) => Lookup::Search(search),
-            TimestampAnswer::NotFound => Lookup::Done(Ok(ListedOffset::NONE)),
+            TimestampAnswer::NotFound => Lookup::Done(self.visible(None)),
         })
     }
 
-    /// What may be told of a record that was found: readers know nothing at or above the high watermark.
-    pub(super) fn visible(&self, found: Option<TimestampAndOffset>) -> ListedOffset {
+    /// What may be told of a record that was found: readers know nothing at or above the high watermark. Until that
+    /// has caught up with what earlier leaders may have shown, there is no telling that a record does not exist.
+    pub(super) fn visible(&self, found: Option<TimestampAndOffset>) -> Listed {
         match found {
-            Some(found) if found.offset < self.high_watermark() => ListedOffset {
+            Some(found) if found.offset < self.high_watermark() => Ok(ListedOffset {
                 timestamp: found.timestamp,
                 offset: found.offset.0,
                 leader_epoch: Some(found.leader_epoch),
-            },
-            Some(_) | None => ListedOffset::NONE,
+            }),
+            Some(_) | None if self.is_caught_up() => Ok(ListedOffset::NONE),
+            Some(_) | None => Err(ErrorCode::OffsetNotAvailable),
         }
     }
 }
