@@ -22,6 +22,7 @@ mod checkpoint;
 mod config;
 mod durability;
 mod index;
+pub mod inspect;
 mod leader_epochs;
 mod names;
 mod producers;

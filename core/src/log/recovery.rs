@@ -439,7 +439,7 @@ fn misplaced(header: &BatchHeader, segment: &Segment) -> Option<String> {
     (!fits).then(|| format!("a batch at offset {base} is too far from its segment's start"))
 }
 
-fn read_small<T>(
+pub(super) fn read_small<T>(
     disk: &mut impl Disk,
     dir: &LogPath,
     name: &str,

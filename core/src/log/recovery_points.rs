@@ -66,13 +66,19 @@ impl RecoveryPoints {
         let directory = LogPath::root().join(DIRECTORY);
         disk.create_dir(&directory)?;
         let path = directory.join(&shard.to_string());
-        let mut known = BTreeMap::new();
-        for entry in disk.list(&directory)?.iter().filter(|entry| entry.name.bytes().all(|c| c.is_ascii_digit())) {
-            read_journal(disk, &directory.join(&entry.name), &mut known)?;
-        }
+        let known = read_journals(disk, &directory)?;
         let generation = 1 + known.values().map(|point: &Point| point.generation).max().unwrap_or(0);
         let (file, len) = open_journal(disk, &path)?;
         Ok(Self { path, generation, known, file, len, dirty: true, dirty_directory: true })
+    }
+
+    /// What the journals of all shards say, for whoever looks in from outside: nothing is changed.
+    ///
+    /// # Errors
+    /// Damage in a journal, or an I/O error.
+    pub fn read(disk: &mut impl Disk) -> Result<BTreeMap<PartitionId, Offset>, RecoveryPointsError> {
+        let known = read_journals(disk, &LogPath::root().join(DIRECTORY))?;
+        Ok(known.into_iter().map(|(partition, point)| (partition, point.offset)).collect())
     }
 
     /// Up to where this partition's log was durable; none if that was never recorded.
@@ -175,6 +181,18 @@ fn open_journal(disk: &mut impl Disk, path: &LogPath) -> io::Result<(FileId, u64
         disk.truncate(file, whole)?;
     }
     Ok((file, whole))
+}
+
+/// Reads the journals of all shards.
+fn read_journals(
+    disk: &mut impl Disk,
+    directory: &LogPath,
+) -> Result<BTreeMap<PartitionId, Point>, RecoveryPointsError> {
+    let mut known = BTreeMap::new();
+    for entry in disk.list(directory)?.iter().filter(|entry| entry.name.bytes().all(|c| c.is_ascii_digit())) {
+        read_journal(disk, &directory.join(&entry.name), &mut known)?;
+    }
+    Ok(known)
 }
 
 /// Reads the good entries of one journal into `known`.

@@ -63,6 +63,7 @@ pub(super) enum Scanned {
 }
 
 /// Reads and checks whole batches from a position on.
+#[derive(Debug)]
 pub(super) struct Scanner {
     file: FileId,
     position: u64,
@@ -112,6 +113,11 @@ impl Scanner {
         self.taken += need;
         self.position += need as u64;
         Ok(Scanned::Batch(header))
+    }
+
+    /// The bytes of the batch that was read last.
+    pub fn batch(&self, header: &BatchHeader) -> &[u8] {
+        &self.buffer[self.taken - header.size_in_bytes()..self.taken]
     }
 
     /// Takes back the batch that was read last, which starts at `position`.
