@@ -7,11 +7,10 @@ use highwater_core::client::{Command, Completion, Isolation, OutOfRange, Positio
 use highwater_core::ids::{Offset, PartitionIndex};
 use highwater_core::time::WallMs;
 use highwater_wire::records::Record;
-use serde::Serialize;
 
 use super::error::CliError;
 use super::format::{self, Format};
-use super::json::{self, Text};
+use super::json::{self, RecordRow};
 use super::options::ClientOptions;
 use super::progress::{Progress, rate};
 use super::timestamp::parse_timestamp;
@@ -47,23 +46,6 @@ pub struct Args {
     read_committed: bool,
     #[command(flatten)]
     client: ClientOptions,
-}
-
-#[derive(Serialize)]
-struct RecordRow<'a> {
-    topic: &'a str,
-    partition: i32,
-    offset: i64,
-    timestamp: i64,
-    key: Option<Text<'a>>,
-    value: Option<Text<'a>>,
-    headers: Vec<HeaderRow<'a>>,
-}
-
-#[derive(Serialize)]
-struct HeaderRow<'a> {
-    name: &'a str,
-    value: Option<Text<'a>>,
 }
 
 /// Runs the subcommand.
@@ -162,22 +144,7 @@ impl Consuming<'_> {
         if !self.args.client.json {
             return self.args.format.write(&mut self.out, partition, record);
         }
-        json::write_line(
-            &mut self.out,
-            &RecordRow {
-                topic: &partition.topic,
-                partition: partition.index.0,
-                offset: record.offset,
-                timestamp: record.timestamp,
-                key: record.key.as_deref().map(Text),
-                value: record.value.as_deref().map(Text),
-                headers: record
-                    .headers
-                    .iter()
-                    .map(|(name, value)| HeaderRow { name, value: value.as_deref().map(Text) })
-                    .collect(),
-            },
-        )
+        json::write_line(&mut self.out, &RecordRow::of(Some(partition), record))
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::io::{self, Write};
 
+use bytes::Bytes;
+use highwater_core::client::TopicPartition;
+use highwater_wire::records::Record;
 use serde::{Serialize, Serializer};
 
 /// Writes one object as one line.
@@ -28,6 +31,42 @@ impl Serialize for Text<'_> {
         match std::str::from_utf8(self.0) {
             Ok(text) => serializer.serialize_str(text),
             Err(_) => Binary { base64: base64(self.0) }.serialize(serializer),
+        }
+    }
+}
+
+/// A record.
+#[derive(Serialize)]
+pub struct RecordRow<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partition: Option<i32>,
+    offset: i64,
+    timestamp: i64,
+    key: Option<Text<'a>>,
+    value: Option<Text<'a>>,
+    headers: Vec<HeaderRow<'a>>,
+}
+
+#[derive(Serialize)]
+struct HeaderRow<'a> {
+    name: &'a str,
+    value: Option<Text<'a>>,
+}
+
+impl<'a> RecordRow<'a> {
+    /// A record of a partition, if that is known.
+    pub fn of(partition: Option<&'a TopicPartition>, record: &'a Record) -> Self {
+        let header = |(name, value): &'a (String, Option<Bytes>)| HeaderRow { name, value: value.as_deref().map(Text) };
+        Self {
+            topic: partition.map(|partition| partition.topic.as_str()),
+            partition: partition.map(|partition| partition.index.0),
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key: record.key.as_deref().map(Text),
+            value: record.value.as_deref().map(Text),
+            headers: record.headers.iter().map(header).collect(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The subcommands that talk to a broker.
+//! The subcommands that talk to a broker or look into its files.
 //!
 //! Results go to standard output, as text for people or with `--json` as one object a line; everything else goes to
 //! standard error. What a command has written when it fails is true.
@@ -8,6 +8,7 @@ mod consume;
 mod error;
 mod format;
 mod json;
+mod log;
 mod options;
 mod produce;
 mod progress;
@@ -35,6 +36,9 @@ pub enum Command {
     /// Look at the brokers.
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// Look into a data directory or a segment file, without a broker.
+    #[command(subcommand)]
+    Log(log::Command),
 }
 
 /// Runs one subcommand to its exit code.
@@ -44,6 +48,7 @@ pub fn run(command: Command) -> Exit {
         Command::Produce(args) => wait_for(produce::run(args)),
         Command::Consume(args) => wait_for(consume::run(args)),
         Command::Cluster(command) => wait_for(cluster::run(command)),
+        Command::Log(command) => log::run(&command),
     };
     match result {
         Ok(()) => Exit::Ok,

@@ -21,6 +21,11 @@ impl Progress {
         Self::new(std::io::stderr().is_terminal() && !std::io::stdout().is_terminal())
     }
 
+    /// A line for work that prints little else meanwhile.
+    pub fn alone() -> Self {
+        Self::new(std::io::stderr().is_terminal())
+    }
+
     fn new(visible: bool) -> Self {
         Self { visible, started: Instant::now(), shown_at: None }
     }
