@@ -167,3 +167,33 @@ impl fmt::Display for ApiKey {
         f.pad(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_pair<R: RequestMessage>() {
+        assert_eq!(R::VERSIONS, R::Response::VERSIONS, "{}", R::NAME);
+        assert_eq!(R::FLEXIBLE_FROM, R::Response::FLEXIBLE_FROM, "{}", R::NAME);
+    }
+
+    #[test]
+    fn a_request_and_its_response_exist_in_the_same_versions() {
+        macro_rules! check_pairs {
+            ($($name:ident = $key:literal, $module:ident, $request:ident, $response:ident;)+) => {
+                $(check_pair::<crate::$request>();)+
+            };
+        }
+        with_apis!(check_pairs);
+    }
+
+    #[test]
+    fn a_key_names_one_api_and_an_unknown_one_none() {
+        assert!(ApiKey::ALL.is_sorted());
+        for &api in ApiKey::ALL {
+            assert_eq!(ApiKey::try_from(api as i16), Ok(api));
+        }
+        assert_eq!(ApiKey::try_from(-1), Err(-1));
+        assert_eq!(ApiKey::try_from(i16::MAX), Err(i16::MAX));
+    }
+}

@@ -218,6 +218,14 @@ impl Encoder {
         }
     }
 
+    /// Writes a text for people to read, without its end if it is too long: an error message may repeat what a client has
+    /// sent, so its length is not ours to choose.
+    pub fn text_field(&mut self, value: &Option<String>) {
+        let text = value.as_deref().map(|text| &text[..text.floor_char_boundary(STRING_BYTES_MAX)]);
+        self.put_string_len(text.map(str::len)).expect("the text was cut to what a string may have");
+        self.put(text.unwrap_or_default().as_bytes());
+    }
+
     /// Refuses a field that the version has no place for, unless it holds its default.
     ///
     /// # Errors
@@ -305,6 +313,7 @@ impl Encoded {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::create_partitions::{CreatePartitionsResponse, CreatePartitionsTopicResult};
     use crate::produce::{
         LeaderIdAndEpoch, PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
     };
@@ -374,6 +383,20 @@ mod tests {
         for version in [8, 9] {
             let error = ("ProduceRequest.transactional_id", EncodeErrorKind::TooLong(0x8000));
             assert_eq!(encode(&request(0x8000), version), Err(error));
+        }
+    }
+
+    #[test]
+    fn an_error_message_that_is_too_long_loses_its_end() {
+        let response = |message: String| CreatePartitionsResponse {
+            results: vec![CreatePartitionsTopicResult { error_message: Some(message), ..Default::default() }],
+            ..Default::default()
+        };
+        for version in CreatePartitionsResponse::VERSIONS {
+            let whole = "é".repeat(STRING_BYTES_MAX / 2);
+            let cut = encode(&response(whole.clone() + "é"), version);
+            assert!(cut.is_ok());
+            assert_eq!(cut, encode(&response(whole), version));
         }
     }
 

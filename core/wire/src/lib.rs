@@ -3,8 +3,8 @@
 //! A message is a plain struct, one module for each API; what its fields look like in which version stands in their
 //! attributes, and the [`Message`] derive writes the encoding and the decoding. [`frame`] puts headers around bodies.
 //! Everything that is decoded comes from someone else: lengths are checked before anything is allocated, and bad bytes
-//! are a [`DecodeError`], never a panic. Records are neither copied nor
-//! looked at here; [`records`] does that for those who must.
+//! are a [`DecodeError`], never a panic. Records are neither copied nor looked at here; [`records`] does that for those
+//! who must.
 //!
 //! Facts about the messages come from Kafka 4.3's schemas. To add an API: one line in [`with_apis`], one module.
 

@@ -120,6 +120,7 @@ fn encode_or_refuse(part: &Part, field: &PartField) -> TokenStream {
     let (name, label) = (&field.name, label(part, field));
     let write = match (field.tag, field.nullable) {
         (Some(_), _) => quote! {},
+        (None, None) if field.text => quote! { out.text_field(&self.#name); },
         (None, None) => quote! { out.field(#label, &self.#name)?; },
         (None, Some(nullable)) => {
             let nullable = exists(nullable);

@@ -27,6 +27,7 @@ pub struct PartField {
     pub tag: Option<u32>,
     pub default: Option<Expr>,
     pub ignorable: bool,
+    pub text: bool,
 }
 
 /// A range of versions, both ends inclusive, either of them open.
@@ -63,7 +64,7 @@ pub fn part(input: &DeriveInput) -> Result<Part> {
         return Err(Error::new_spanned(&input.ident, "the fields of a message have names"));
     };
     let mut fields = named.named.iter().map(field).collect::<Result<Vec<_>>>()?;
-    check_tags(&fields)?;
+    check(&fields)?;
     // Untagged fields keep the order of the source, tagged ones come last and by ascending tag.
     fields.sort_by_key(|field| field.tag.map_or(-1, i64::from));
     Ok(Part { name: input.ident.clone(), fields })
@@ -80,6 +81,7 @@ fn field(field: &Field) -> Result<PartField> {
         tag: None,
         default: None,
         ignorable: false,
+        text: false,
     };
     for_each_key(&field.attrs, "field", |meta| parsed.set(&meta))?;
     Ok(parsed)
@@ -97,8 +99,10 @@ impl PartField {
             self.default = Some(meta.value()?.parse()?);
         } else if meta.path.is_ident("ignorable") {
             self.ignorable = true;
+        } else if meta.path.is_ident("text") {
+            self.text = true;
         } else {
-            return Err(meta.error("a field has `versions`, `nullable`, `tag`, `default` and `ignorable`"));
+            return Err(meta.error("a field has `versions`, `nullable`, `tag`, `default`, `ignorable` and `text`"));
         }
         Ok(())
     }
@@ -128,18 +132,62 @@ fn for_each_key(
         .try_for_each(|attribute| attribute.parse_nested_meta(&mut take))
 }
 
-fn check_tags(fields: &[PartField]) -> Result<()> {
+fn check(fields: &[PartField]) -> Result<()> {
     for (index, field) in fields.iter().enumerate() {
-        let same = |earlier: &&PartField| field.tag.is_some() && earlier.tag == field.tag;
-        if fields[..index].iter().any(|earlier| same(&earlier)) {
-            return Err(Error::new_spanned(&field.name, "another field has the same tag"));
+        let refuse = |reason| Err(Error::new_spanned(&field.name, reason));
+        if field.tag.is_some() && fields[..index].iter().any(|earlier| earlier.tag == field.tag) {
+            return refuse("another field has the same tag");
         }
         if field.tag.is_some() && field.nullable.is_some() {
-            return Err(Error::new_spanned(
-                &field.name,
-                "a tagged field is nullable in all of its versions or in none",
-            ));
+            return refuse("a tagged field is nullable in all of its versions or in none");
+        }
+        if field.text && (field.tag.is_some() || field.nullable.is_some()) {
+            return refuse("a text is neither tagged nor nullable in some versions only");
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::quote;
+    use syn::parse2;
+
+    use super::*;
+
+    fn check(input: proc_macro2::TokenStream, expected: &str) {
+        let input = parse2(input).expect("it is Rust");
+        let Err(error) = message(&input) else { panic!("accepted, instead of: {expected}") };
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_struct_that_cannot_be_a_message_is_refused_with_the_reason() {
+        check(quote! { struct M {} }, "a message says `#[message(versions = A..=B)]`");
+        check(quote! { #[message(versions = 1..)] struct M {} }, "a message says `#[message(versions = A..=B)]`");
+        check(quote! { #[message(version = 1..=2)] struct M {} }, "a message has `versions` and `flexible`");
+        check(quote! { #[message(versions = 1..=2)] enum M {} }, "only a struct can be a message or a part of one");
+        check(quote! { #[message(versions = 1..=2)] struct M(i8); }, "the fields of a message have names");
+    }
+
+    #[test]
+    fn a_field_that_contradicts_itself_is_refused_with_the_reason() {
+        let check_field = |fields: proc_macro2::TokenStream, expected: &str| {
+            check(quote! { #[message(versions = 1..=2)] struct M { #fields } }, expected);
+        };
+        check_field(quote! { #[field(tag = 1)] a: i8, #[field(tag = 1)] b: i8 }, "another field has the same tag");
+        check_field(
+            quote! { #[field(tag = 1, nullable = 2..)] a: Option<i8> },
+            "a tagged field is nullable in all of its versions or in none",
+        );
+        check_field(
+            quote! { #[field(text, nullable = 2..)] a: Option<String> },
+            "a text is neither tagged nor nullable in some versions only",
+        );
+        check_field(
+            quote! { #[field(optional)] a: i8 },
+            "a field has `versions`, `nullable`, `tag`, `default`, `ignorable` and `text`",
+        );
+        check_field(quote! { #[field(versions = 1..2)] a: i8 }, "expected `,`");
+    }
 }

@@ -50,6 +50,7 @@ pub struct AlterConfigsResourceResponse {
     /// What went wrong, 0 if nothing did.
     pub error_code: i16,
     /// What went wrong, in words.
+    #[field(text)]
     pub error_message: Option<String>,
     /// The kind of resource: 2 a topic, 4 a broker, 8 the logger levels of a broker, 16 client metrics, 32 a group.
     pub resource_type: i8,

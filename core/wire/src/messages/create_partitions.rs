@@ -52,5 +52,6 @@ pub struct CreatePartitionsTopicResult {
     /// What went wrong, 0 if nothing did.
     pub error_code: i16,
     /// What went wrong, in words.
+    #[field(text)]
     pub error_message: Option<String>,
 }

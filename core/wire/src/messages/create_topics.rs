@@ -71,6 +71,7 @@ pub struct CreatableTopicResult {
     /// What went wrong, 0 if nothing did.
     pub error_code: i16,
     /// What went wrong, in words.
+    #[field(text)]
     pub error_message: Option<String>,
     /// Why the configuration is not told, 0 if it is.
     #[field(versions = 5.., tag = 0, ignorable)]

@@ -49,6 +49,6 @@ pub struct DeletableTopicResult {
     /// What went wrong, 0 if nothing did.
     pub error_code: i16,
     /// What went wrong, in words.
-    #[field(versions = 5.., ignorable)]
+    #[field(versions = 5.., text, ignorable)]
     pub error_message: Option<String>,
 }

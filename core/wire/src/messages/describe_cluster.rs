@@ -27,6 +27,7 @@ pub struct DescribeClusterResponse {
     /// What went wrong, 0 if nothing did.
     pub error_code: i16,
     /// What went wrong, in words.
+    #[field(text)]
     pub error_message: Option<String>,
     /// Which endpoints are meant: 1 brokers, 2 controllers.
     #[field(versions = 1.., default = 1)]

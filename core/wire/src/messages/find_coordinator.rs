@@ -30,7 +30,7 @@ pub struct FindCoordinatorResponse {
     #[field(versions = ..=3)]
     pub error_code: i16,
     /// What went wrong, in words.
-    #[field(versions = 1..=3, ignorable)]
+    #[field(versions = 1..=3, text, ignorable)]
     pub error_message: Option<String>,
     /// The coordinator's broker id, -1 after an error.
     #[field(versions = ..=3)]
@@ -60,5 +60,6 @@ pub struct Coordinator {
     /// What went wrong, 0 if nothing did.
     pub error_code: i16,
     /// What went wrong, in words.
+    #[field(text)]
     pub error_message: Option<String>,
 }

@@ -85,7 +85,7 @@ pub struct PartitionProduceResponse {
     #[field(versions = 8.., ignorable)]
     pub record_errors: Vec<BatchIndexAndErrorMessage>,
     /// What went wrong, in words.
-    #[field(versions = 8.., ignorable)]
+    #[field(versions = 8.., text, ignorable)]
     pub error_message: Option<String>,
     /// The leader, if the request did not reach it.
     #[field(versions = 10.., tag = 0)]
@@ -98,6 +98,7 @@ pub struct BatchIndexAndErrorMessage {
     /// The record's index in the batch.
     pub batch_index: i32,
     /// Why it was refused, in words.
+    #[field(text)]
     pub batch_index_error_message: Option<String>,
 }
 
