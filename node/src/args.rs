@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::cli;
-use crate::exit::{self, Exit};
+use crate::exit;
+use crate::serve;
 use crate::status::{self, StatusArgs};
 
 /// A message broker that speaks Kafka's protocol.
@@ -54,15 +55,10 @@ pub struct ServeArgs {
 pub fn run() -> ExitCode {
     let args = Args::parse();
     let exit = match args.command {
-        None => serve(&args.serve),
-        Some(Command::Serve(serve_args)) => serve(&serve_args),
+        None => serve::run(&args.serve),
+        Some(Command::Serve(serve_args)) => serve::run(&serve_args),
         Some(Command::Status(status_args)) => status::run(&status_args),
         Some(Command::Cli(command)) => cli::run(command),
     };
     exit.into()
-}
-
-fn serve(_args: &ServeArgs) -> Exit {
-    eprintln!("highwater: this build holds no broker yet");
-    Exit::Failed
 }

@@ -20,6 +20,7 @@ pub mod exit;
 pub mod limits;
 pub mod listeners;
 pub mod logging;
+pub mod serve;
 pub mod shard;
 pub mod socket;
 pub mod status;
