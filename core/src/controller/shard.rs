@@ -207,9 +207,6 @@ impl<D: Disk> ControllerShard<D> {
             | ShardMessage::PartitionResponse { .. } => {
                 unreachable!("the controller is not told {message:?}")
             }
-            ShardMessage::PartitionRequest { .. } | ShardMessage::PartitionResponse { .. } => {
-                unreachable!("the controller owns no partition that a gateway asks for")
-            }
         }
     }
 
