@@ -21,7 +21,7 @@ use crate::config::{BrokerConfig, Configs, Layers, TopicConfig};
 use crate::ids::{BrokerId, Incarnation, LeaderEpoch, Offset, PartitionEpoch, PartitionId, PartitionIndex, TopicId};
 
 /// Brokers, topics, partitions, configuration: what the log says up to one offset.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Image {
     offset: Offset,
     cluster_id: Arc<str>,
@@ -54,7 +54,7 @@ pub struct Broker {
 }
 
 /// A topic.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Topic {
     /// Its id, unique for ever.
     pub id: TopicId,

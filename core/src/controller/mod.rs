@@ -16,6 +16,8 @@ pub mod image;
 mod machine;
 mod partitions;
 mod placement;
+#[cfg(test)]
+mod random_tests;
 pub mod record;
 mod registration;
 mod shard;

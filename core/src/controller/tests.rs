@@ -518,7 +518,7 @@ fn a_snapshot_and_the_log_give_the_same_image() {
     let config = Arc::clone(harness.image().broker_config());
     let snapshot = harness.image().to_records();
     let restored = Image::from_snapshot(Arc::clone(&config), harness.image().offset(), &snapshot);
-    assert_eq!(format!("{restored:?}"), format!("{:?}", harness.image()));
+    assert_eq!(&restored, harness.image());
 
     let mut replayed = Image::new(config);
     for (offset, record) in harness.log.iter().enumerate() {
@@ -526,5 +526,5 @@ fn a_snapshot_and_the_log_give_the_same_image() {
         let record = record::Record::from_key_value(key, value).unwrap();
         replayed.apply(Offset(i64::try_from(offset).unwrap()), &record);
     }
-    assert_eq!(format!("{replayed:?}"), format!("{:?}", harness.image()));
+    assert_eq!(&replayed, harness.image());
 }

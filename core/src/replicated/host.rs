@@ -299,3 +299,180 @@ fn read_slice(slice: &FileSlice) -> io::Result<Bytes> {
     slice.bytes.read_exact_at(slice.pos, &mut bytes)?;
     Ok(bytes.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::memory::MemoryDisk;
+    use crate::ids::{ShardId, Ticket};
+
+    const HUGE: u64 = 999_999;
+
+    /// Adds up numbers; even ones need no record, and [`HUGE`] is more than a batch holds.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    struct Sum {
+        total: u64,
+        applied: Vec<i64>,
+        asides: u64,
+    }
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Number(u64);
+
+    impl LogRecord for Number {
+        fn to_key_value(&self) -> (Option<Bytes>, Option<Bytes>) {
+            let len = if self.0 == HUGE { METADATA_BATCH_BYTES_MAX as usize } else { 8 };
+            let mut value = vec![0; len];
+            value[..8].copy_from_slice(&self.0.to_be_bytes());
+            (None, Some(value.into()))
+        }
+
+        fn from_key_value(_: Option<Bytes>, value: Option<Bytes>) -> Result<Self, RecordError> {
+            let bytes = value.as_deref().and_then(|value| value.try_into().ok()).ok_or(RecordError::Newer)?;
+            Ok(Self(u64::from_be_bytes(bytes)))
+        }
+    }
+
+    impl StateMachine for Sum {
+        type Request = Vec<u64>;
+        type Response = Result<u64, Refusal>;
+        type Record = Number;
+        type Soft = u64;
+        type View = u64;
+
+        fn decide(&self, _: Now, request: &Vec<u64>) -> Decision<Self> {
+            let records: Vec<_> =
+                request.iter().filter(|number| *number % 2 == 1).map(|number| Number(*number)).collect();
+            let total = self.total + records.iter().map(|number| number.0).sum::<u64>();
+            let soft = request.iter().filter(|number| *number % 2 == 0).copied().collect();
+            Decision { records, replies: vec![(origin(), Ok(total))], soft }
+        }
+
+        fn refuse(&self, _: &Vec<u64>, refusal: Refusal) -> Vec<(Origin, Self::Response)> {
+            vec![(origin(), Err(refusal))]
+        }
+
+        fn apply(&mut self, offset: Offset, record: &Number) {
+            self.total += record.0;
+            self.applied.push(offset.0);
+        }
+
+        fn absorb(&mut self, soft: u64) {
+            self.asides += soft;
+        }
+
+        fn view(&self) -> u64 {
+            self.total
+        }
+    }
+
+    fn origin() -> Origin {
+        Origin { shard: ShardId(1), ticket: Ticket(1) }
+    }
+
+    fn open(disk: &mut MemoryDisk, synced: i64) -> Host<Sum> {
+        Host::open(disk, LogPath::root().join("log"), Sum::default(), Offset(synced), Now::default()).unwrap().0
+    }
+
+    fn ask(host: &mut Host<Sum>, disk: &mut MemoryDisk, numbers: &[u64]) -> Vec<Result<u64, Refusal>> {
+        host.handle(disk, Now::default(), &numbers.to_vec()).unwrap();
+        host.check();
+        host.take_released().into_iter().map(|(_, response)| response).collect()
+    }
+
+    fn sync(host: &mut Host<Sum>, disk: &MemoryDisk) -> Vec<Result<u64, Refusal>> {
+        let dirty = host.dirty(disk).unwrap();
+        host.handle_synced(dirty.upto);
+        host.check();
+        host.take_released().into_iter().map(|(_, response)| response).collect()
+    }
+
+    #[test]
+    fn answers_and_view_wait_for_the_commit_of_what_they_saw() {
+        let mut disk = MemoryDisk::new();
+        let mut host = open(&mut disk, 0);
+        assert_eq!(ask(&mut host, &mut disk, &[1, 3]), []);
+        assert_eq!(ask(&mut host, &mut disk, &[2]), [], "it saw 4, which is not committed");
+        assert_eq!((host.view(), host.machine().total, host.machine().asides), (Some(&0), 4, 2));
+        let dirty = host.dirty(&disk).unwrap();
+        assert_eq!(ask(&mut host, &mut disk, &[5]), []);
+        host.handle_synced(dirty.upto);
+        let released: Vec<_> = host.take_released().into_iter().map(|(_, response)| response).collect();
+        assert_eq!(released, [Ok(4), Ok(4)], "5 came after the sync was asked for");
+        assert_eq!(host.view(), Some(&4));
+        assert_eq!(sync(&mut host, &disk), [Ok(9)]);
+        assert_eq!(ask(&mut host, &mut disk, &[2]), [Ok(9)], "everything it saw is committed");
+    }
+
+    #[test]
+    fn replaying_gives_the_machine_its_state_and_nobody_sees_it_before_it_is_synced() {
+        let mut disk = MemoryDisk::new();
+        let mut host = open(&mut disk, 0);
+        for number in 0..500 {
+            ask(&mut host, &mut disk, &[2 * number + 1, 1]);
+        }
+        let total = host.machine().total;
+        let mut host = open(&mut disk, 0);
+        assert_eq!(host.machine().total, total);
+        assert_eq!(host.machine().applied, (0..1000).collect::<Vec<_>>());
+        assert_eq!(host.view(), None, "what was recovered may be page cache only");
+        sync(&mut host, &disk);
+        assert_eq!(host.view(), Some(&total));
+        assert_eq!(open(&mut disk, 1000).view(), Some(&total));
+    }
+
+    #[test]
+    fn a_decision_is_recovered_whole_or_not_at_all() {
+        let mut whole = MemoryDisk::new();
+        let mut host = open(&mut whole, 0);
+        ask(&mut host, &mut whole, &[1]);
+        let path = LogPath::root().join("log").join("00000000000000000000.log");
+        let before = whole.bytes(&path).unwrap().len();
+        ask(&mut host, &mut whole, &[3, 5, 7]);
+        let after = whole.bytes(&path).unwrap().len();
+        for len in before..=after {
+            let mut disk = whole.clone();
+            disk.bytes_mut(&path).unwrap().truncate(len);
+            let expected = if len == after { 16 } else { 1 };
+            assert_eq!(open(&mut disk, 0).machine().total, expected, "cut to {len} of {after} bytes");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_changes_nothing() {
+        let mut disk = MemoryDisk::new();
+        let mut host = open(&mut disk, 0);
+        assert_eq!(ask(&mut host, &mut disk, &[HUGE]), [Err(Refusal::TooLarge)]);
+        disk.set_capacity(disk.used());
+        assert_eq!(ask(&mut host, &mut disk, &[1, 2]), [Err(Refusal::DiskFull)]);
+        assert_eq!(*host.machine(), Sum::default());
+        disk.set_capacity(u64::MAX);
+        assert_eq!(ask(&mut host, &mut disk, &[1]), []);
+        assert_eq!(sync(&mut host, &disk), [Ok(1)]);
+    }
+
+    #[test]
+    fn a_bounded_number_of_decisions_waits() {
+        let mut disk = MemoryDisk::new();
+        let mut host = open(&mut disk, 0);
+        for _ in 0..UNCOMMITTED_DECISIONS_MAX {
+            host.handle(&mut disk, Now::default(), &vec![1]).unwrap();
+        }
+        assert_eq!(ask(&mut host, &mut disk, &[1]), [Err(Refusal::Busy)]);
+        assert_eq!(sync(&mut host, &disk).len(), UNCOMMITTED_DECISIONS_MAX);
+        assert_eq!(ask(&mut host, &mut disk, &[1]), []);
+    }
+
+    #[test]
+    fn a_record_of_a_newer_version_is_refused_with_its_place() {
+        let mut disk = MemoryDisk::new();
+        let mut host = open(&mut disk, 0);
+        ask(&mut host, &mut disk, &[1]);
+        let mut batch = BatchBuilder::new(Compression::None);
+        batch.push(&Record { value: Some(Bytes::from_static(b"?")), ..Record::default() });
+        host.log.append_internal(&mut disk, EPOCH, &batch.build(), Now::default()).unwrap();
+        let opened = Host::open(&mut disk, LogPath::root().join("log"), Sum::default(), Offset(0), Now::default());
+        let error = opened.err().expect("the record is unknown").to_string();
+        assert_eq!(error, "cannot use the record at offset 1 of log: it was written by a newer version of Highwater");
+    }
+}
