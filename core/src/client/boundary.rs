@@ -9,6 +9,7 @@ use highwater_wire::{AnyRequest, ErrorCode};
 use super::answer::Answer;
 use super::calls::{CallError, Target};
 use crate::ids::{CommandId, ConnectionId, Offset, PartitionIndex};
+use crate::limits::TOPIC_NAME_BYTES_MAX;
 use crate::time::WallMs;
 
 /// Everything that can happen to a client.
@@ -87,6 +88,16 @@ impl TopicPartition {
     pub fn new(topic: impl Into<String>, index: PartitionIndex) -> Self {
         Self { topic: topic.into(), index }
     }
+
+    /// Whether the topic's name is one that every request can carry; whether the cluster likes it is its own affair.
+    pub(super) fn has_valid_topic(&self) -> bool {
+        is_topic_name(&self.topic)
+    }
+}
+
+/// Whether a topic can be called that, as far as requests go.
+pub(super) fn is_topic_name(name: &str) -> bool {
+    (1..=TOPIC_NAME_BYTES_MAX).contains(&name.len())
 }
 
 impl fmt::Display for TopicPartition {

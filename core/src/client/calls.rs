@@ -78,6 +78,11 @@ impl Calls {
         if self.calls.len() >= CLIENT_CALLS_MAX {
             return answer(id, Err(CallError::TooMany), out);
         }
+        if let Target::Leader(partition) = &target
+            && !partition.has_valid_topic()
+        {
+            return answer(id, Err(CallError::NoTarget(ErrorCode::InvalidTopicException)), out);
+        }
         let call = Call { target, request: Some(request), deadline: now + self.timeout };
         assert!(self.calls.insert(id, call).is_none(), "command {id} names two calls");
     }

@@ -123,7 +123,7 @@ impl Client {
     fn on_command(&mut self, now: Now, command: Command, out: &mut Outbox) -> bool {
         match command {
             Command::Produce { id, record } => return self.producer.add(now, id, record, &mut self.metadata, out),
-            Command::Assign { partition, from } => self.consumer.assign(partition, from),
+            Command::Assign { partition, from } => self.consumer.assign(partition, from, out),
             Command::Unassign(partition) => self.consumer.unassign(&partition),
             Command::Call { id, target, request } => self.calls.add(now.mono, id, target, request, out),
         }

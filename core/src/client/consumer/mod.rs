@@ -80,7 +80,11 @@ impl Consumer {
         }
     }
 
-    pub fn assign(&mut self, partition: TopicPartition, from: Position) {
+    pub fn assign(&mut self, partition: TopicPartition, from: Position, out: &mut Outbox) {
+        if !partition.has_valid_topic() {
+            let error = ConsumeError::Refused(ErrorCode::InvalidTopicException);
+            return out.completions.push(Completion::ConsumeFailed { partition, error });
+        }
         let place = match from {
             Position::Offset(offset) => Place::At(offset),
             Position::Earliest | Position::Latest | Position::Timestamp(_) => Place::Unknown(from),

@@ -21,7 +21,7 @@ use highwater_wire::{AnyRequest, ErrorCode};
 
 use self::partition::{PartitionQueue, Pending};
 use super::answer::Answer;
-use super::boundary::{Completion, NewRecord, Outbox, ProduceError, ProduceErrorReason, TopicPartition};
+use super::boundary::{Completion, NewRecord, Outbox, ProduceError, ProduceErrorReason, TopicPartition, is_topic_name};
 use super::config::{Acks, ClientConfig, ProducerConfig};
 use super::error_of;
 use super::metadata::{Metadata, may_pass};
@@ -112,7 +112,7 @@ impl Producer {
         out: &mut Outbox,
     ) -> bool {
         let NewRecord { topic, partition, timestamp, key, value, headers } = record;
-        if !(1..=TOPIC_NAME_BYTES_MAX).contains(&topic.len()) {
+        if !is_topic_name(&topic) {
             let message = format!("a topic's name has 1 to {TOPIC_NAME_BYTES_MAX} characters");
             let reason = ProduceErrorReason::Refused { code: ErrorCode::InvalidTopicException, message };
             fail(id, ProduceError { reason, maybe_written: false }, out);

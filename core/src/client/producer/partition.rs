@@ -1,9 +1,9 @@
 //! The batches of one partition, from the first record that waits to the last acknowledgement.
 //!
 //! Invariants, asserted by [`PartitionQueue::check`]:
-//! * Without idempotence one batch is in flight, with it five: more than one could change places otherwise.
+//! * One batch is in flight, or five once the leader is known to refuse gaps: they could change places otherwise.
 //! * A batch is sent only while none behind it is in flight.
-//! * Batches that have a sequence stand before those that have none, and their sequences follow each other.
+//! * Batches that have a sequence stand before those that have none, and their sequences grow.
 //! * All sequences in the queue belong to one identity.
 
 use std::collections::VecDeque;
@@ -67,6 +67,8 @@ pub(super) struct PartitionQueue {
     retry_at: Instant,
     identity: Option<Identity>,
     next_sequence: i32,
+    /// The leader has acknowledged a batch of this identity, so it refuses gaps from now on.
+    established: bool,
     /// A batch with a sequence was given up, so the broker may expect another sequence than the next one.
     broken: bool,
     /// The broker does expect another one: what has a sequence gets a new one as soon as nothing is in flight.
@@ -113,7 +115,8 @@ impl PartitionQueue {
     /// Writes under a new identity from now on, if nothing is left that was written under the old one.
     pub fn maybe_adopt(&mut self, identity: Option<Identity>) {
         if identity.is_some() && identity != self.identity && !self.has_sequences() {
-            (self.identity, self.next_sequence, self.broken) = (identity, 0, false);
+            (self.identity, self.next_sequence) = (identity, 0);
+            (self.established, self.broken) = (false, false);
         }
     }
 
@@ -127,7 +130,7 @@ impl PartitionQueue {
         let Some(next) = self.batches.iter().position(|batch| !batch.in_flight) else { return false };
         let batch = &self.batches[next];
         let may_sequence = !config.idempotent || batch.sequence.is_some() || (self.identity.is_some() && !self.broken);
-        if self.in_flight >= in_flight_max(config) || self.in_flight != next || self.restart || !may_sequence {
+        if self.in_flight >= self.in_flight_max(config) || self.in_flight != next || self.restart || !may_sequence {
             return false;
         }
         if self.retry_at > now {
@@ -253,9 +256,9 @@ impl PartitionQueue {
             assert!(sequenced || batch.sequence.is_none(), "sequences are given in order");
             sequenced = batch.sequence.is_some();
             let Some(sequence) = batch.sequence else { continue };
-            // Where a batch was given up there is a gap, which `broken` tells.
-            let follows = expected.is_none_or(|expected| expected == sequence);
-            assert!(follows || self.broken, "sequences follow each other");
+            // A gap is where a batch was settled before those in front of it.
+            let ahead = expected.map_or(0, |expected| sequence.wrapping_sub(expected) & i32::MAX);
+            assert!(ahead < i32::MAX / 2, "sequences grow from batch to batch");
             expected = Some(sequence_after(sequence, batch.records.len() as i32));
         }
     }
@@ -278,6 +281,7 @@ impl PartitionQueue {
         out: &mut Outbox,
     ) {
         self.failures = 0;
+        self.established = true;
         let batch = self.batches.remove(position).expect("the position is a batch's");
         *context.buffered_bytes -= batch.size;
         let base_offset = result.and_then(|result| result.base_offset);
@@ -319,6 +323,12 @@ impl PartitionQueue {
             self.broken = true;
             self.batches.iter_mut().for_each(|batch| batch.sequence = None);
         }
+    }
+
+    /// Only a leader that refuses gaps may get several batches at once. One that does not know the producer takes any
+    /// sequence, so that a second batch could pass a first one that it has refused.
+    fn in_flight_max(&self, config: &ProducerConfig) -> usize {
+        if config.idempotent && self.established { PRODUCER_BATCHES_REMEMBERED } else { 1 }
     }
 
     fn has_sequences(&self) -> bool {
@@ -368,11 +378,6 @@ impl Batch {
         }
         self.size
     }
-}
-
-/// Only a broker that recognises repeated batches may get several of them at once.
-fn in_flight_max(config: &ProducerConfig) -> usize {
-    if config.idempotent { PRODUCER_BATCHES_REMEMBERED } else { 1 }
 }
 
 /// Sequences wrap at 2^31 - 1.

@@ -110,3 +110,11 @@ fn a_topic_that_is_not_there_fails() {
     let lines = script.answer(0, unknown_topic());
     assert!(lines.len() == 1 && lines[0].starts_with("failed t-0 UNKNOWN_TOPIC_OR_PARTITION"), "{lines:?}");
 }
+
+#[test]
+fn a_topic_that_no_request_can_name_is_refused_at_once() {
+    let mut script = Script::new(&config());
+    let partition = TopicPartition::new("x".repeat(40_000), PartitionIndex(0));
+    let lines = script.step(Input::Command(Command::Assign { partition, from: Position::Earliest }));
+    assert!(lines.len() == 1 && lines[0].ends_with("INVALID_TOPIC_EXCEPTION"), "{lines:?}");
+}

@@ -1,6 +1,7 @@
 //! Golden traces: steps into a client, and what comes out of it as text.
 
 mod calls;
+mod chaos;
 mod connections;
 mod consuming;
 mod producing;

@@ -78,6 +78,15 @@ fn with_idempotence_five_batches_are_in_flight_and_no_more() {
 }
 
 #[test]
+fn a_leader_that_does_not_know_the_producer_yet_gets_one_batch() {
+    let mut script = Script::with_topic(&config(), 1);
+    script.produce(1, Some(0), "a");
+    assert_eq!(script.answer(0, producer_id(7)), ["send 0 Produce v13 0:a#0/0"]);
+    assert_eq!(script.produce(2, Some(0), "b"), [""; 0]);
+    assert_eq!(script.answer(0, produced(0, Ok(0))), ["send 0 Produce v13 0:b#0/1", "ok 1 0@0"]);
+}
+
+#[test]
 fn a_leader_that_has_moved_gets_the_same_sequence_again() {
     let mut script = idempotent();
     script.advance(200);
