@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use highwater_core::Disk;
 use highwater_core::disk::LogPath;
-use highwater_core::ids::{Offset, PartitionId, PartitionIndex, TopicId};
+use highwater_core::ids::{Offset, PartitionId};
 use highwater_core::limits::DECOMPRESSED_BATCH_BYTES_MAX;
 use highwater_core::log::inspect::{self, Finding, Found, FoundBatch, SegmentReader, Verified};
 use highwater_core::log::{OpenLogError, RecoveryPoints};
+use highwater_core::partition::directory;
 use highwater_wire::records::{TimestampType, records};
 use serde::Serialize;
 
@@ -22,7 +23,6 @@ use crate::disk::{DirectoryDisk, FileIds};
 
 /// The directory that tells a data directory from others.
 const RECOVERY_POINTS: &str = "recovery-points";
-const PARTITIONS: &str = "partitions";
 const METADATA: &str = "cluster-metadata";
 
 /// Look into a data directory or a segment file, without a broker.
@@ -119,7 +119,7 @@ impl Source {
     }
 
     fn recovery_point(&self, log: &LogPath) -> Offset {
-        let partition = partition_of(log.name());
+        let partition = directory::parse(log.name());
         partition.and_then(|partition| self.recovery_points.get(&partition).copied()).unwrap_or_default()
     }
 }
@@ -139,16 +139,16 @@ fn not_utf8(path: &Path) -> CliError {
 }
 
 /// A log, or the logs of a data directory.
-fn logs_below(disk: &DirectoryDisk, directory: &LogPath) -> io::Result<Vec<LogPath>> {
-    if !inspect::segment_files(disk, directory)?.is_empty() {
-        return Ok(vec![directory.clone()]);
+fn logs_below(disk: &DirectoryDisk, below: &LogPath) -> io::Result<Vec<LogPath>> {
+    if !inspect::segment_files(disk, below)?.is_empty() {
+        return Ok(vec![below.clone()]);
     }
     let mut logs = Vec::new();
-    for entry in disk.list(directory)?.iter().filter(|entry| entry.is_dir) {
+    for entry in disk.list(below)?.iter().filter(|entry| entry.is_dir) {
         match entry.name.as_str() {
-            METADATA => logs.push(directory.join(METADATA)),
-            PARTITIONS => {
-                let partitions = directory.join(PARTITIONS);
+            METADATA => logs.push(below.join(METADATA)),
+            directory::PARTITIONS => {
+                let partitions = below.join(directory::PARTITIONS);
                 logs.extend(disk.list(&partitions)?.iter().map(|entry| partitions.join(&entry.name)));
             }
             _ => {}
@@ -385,12 +385,4 @@ fn describe(finding: &Finding) -> String {
     let Finding { file, position, offset, bytes, reason, torn } = finding;
     let what = if *torn { "ends torn" } else { "is damaged" };
     format!("{file} {what} at byte {position}, offset {offset}, {bytes} bytes before its end: {reason}")
-}
-
-/// The partition whose directory is called `NAME-INDEX.ID`.
-fn partition_of(name: &str) -> Option<PartitionId> {
-    let (readable, id) = name.rsplit_once('.')?;
-    let (_, index) = readable.rsplit_once('-')?;
-    let topic = TopicId(u128::from_str_radix(id, 16).ok()?);
-    Some(PartitionId { topic, index: PartitionIndex(index.parse().ok()?) })
 }
