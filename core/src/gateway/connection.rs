@@ -2,7 +2,7 @@
 //!
 //! Invariants, asserted by [`Connection::check`]:
 //! * The first slot of the queue is never ready: it would have been sent.
-//! * A connection is paused exactly while it has more in progress than it may.
+//! * A connection that has more in progress than it may, or that the gateway holds, is paused.
 
 use std::collections::VecDeque;
 
@@ -24,6 +24,8 @@ pub(super) struct Connection {
     queue: VecDeque<Pending>,
     bytes_in_progress: usize,
     paused: bool,
+    /// Not to be read until the gateway as a whole has less in progress.
+    held: bool,
     closing: Option<CloseReason>,
 }
 
@@ -50,6 +52,7 @@ impl Connection {
             queue: VecDeque::new(),
             bytes_in_progress: 0,
             paused: false,
+            held: false,
             closing: None,
         }
     }
@@ -64,11 +67,19 @@ impl Connection {
         let slot = Slot(self.first + self.queue.len() as u64);
         self.queue.push_back(Pending { request_bytes: bytes, state: State::Waiting });
         self.bytes_in_progress += bytes;
-        if self.is_over(1) && !self.paused {
-            self.paused = true;
-            out.flow.push((self.id, Flow::Pause));
-        }
+        self.adjust_flow(out);
         slot
+    }
+
+    /// Bytes of the unanswered requests.
+    pub(super) fn bytes_in_progress(&self) -> usize {
+        self.bytes_in_progress
+    }
+
+    /// Reads no more, or again, for the gateway's reasons.
+    pub(super) fn hold(&mut self, held: bool, out: &mut Outbox) {
+        self.held = held;
+        self.adjust_flow(out);
     }
 
     /// Answers a request; `None` if the protocol wants no answer.
@@ -96,12 +107,18 @@ impl Connection {
                 out.replies.push((self.id, reply));
             }
         }
-        if self.paused && !self.is_over(2) {
-            self.paused = false;
-            out.flow.push((self.id, Flow::Resume));
-        }
+        self.adjust_flow(out);
         if self.closing.is_some() {
             self.maybe_close(out);
+        }
+    }
+
+    /// Pauses and resumes; what was paused for having too much in progress resumes at half of that.
+    fn adjust_flow(&mut self, out: &mut Outbox) {
+        let must_pause = self.held || self.is_over(if self.paused { 2 } else { 1 });
+        if must_pause != self.paused {
+            self.paused = must_pause;
+            out.flow.push((self.id, if must_pause { Flow::Pause } else { Flow::Resume }));
         }
     }
 
@@ -121,7 +138,7 @@ impl Connection {
     pub(super) fn check(&self) {
         let first = self.queue.front();
         assert!(first.is_none_or(|pending| matches!(pending.state, State::Waiting)), "ready answers are sent");
-        assert!(self.paused || !self.is_over(1), "a connection over its limit is paused");
+        assert!(self.paused || !(self.held || self.is_over(1)), "a connection over its limit is paused");
         let bytes: usize = self.queue.iter().map(|pending| pending.request_bytes).sum();
         assert_eq!(bytes, self.bytes_in_progress, "bytes in progress are those of the unanswered requests");
     }
@@ -174,6 +191,19 @@ mod tests {
         assert_eq!(out.flow, []);
         connection.finish(slots[limits::CONNECTION_REQUESTS_MAX / 2], None, &mut out);
         assert_eq!(out.flow, [(ConnectionId(1), Flow::Resume)]);
+        connection.check();
+    }
+
+    #[test]
+    fn a_held_connection_is_paused_until_it_is_let_go() {
+        let mut out = Outbox::default();
+        let mut connection = Connection::new(ConnectionId(1), 0);
+        connection.hold(true, &mut out);
+        let slot = connection.begin(1, &mut out);
+        connection.finish(slot, None, &mut out);
+        assert_eq!(out.flow, [(ConnectionId(1), Flow::Pause)]);
+        connection.hold(false, &mut out);
+        assert_eq!(out.flow[1..], [(ConnectionId(1), Flow::Resume)]);
         connection.check();
     }
 

@@ -59,6 +59,10 @@ pub struct Gateway {
     deadlines: BTreeSet<(Instant, CallId)>,
     sessions: FetchSessions,
     producer_ids: ProducerIds,
+    /// Bytes of all unanswered requests.
+    bytes_in_progress: usize,
+    /// Connections that are not read until that is less.
+    held: BTreeSet<ConnectionId>,
     stopping: bool,
 }
 
@@ -89,6 +93,8 @@ impl Gateway {
             deadlines: BTreeSet::new(),
             sessions: FetchSessions::new(shard, slots),
             producer_ids: ProducerIds::default(),
+            bytes_in_progress: 0,
+            held: BTreeSet::new(),
             stopping: false,
         }
     }
@@ -162,6 +168,8 @@ impl Gateway {
         for connection in self.connections.values() {
             connection.check();
         }
+        let bytes: usize = self.connections.values().map(Connection::bytes_in_progress).sum();
+        assert_eq!(bytes, self.bytes_in_progress, "bytes in progress are those of all connections");
         for (id, call) in &self.calls {
             assert!(self.connections.contains_key(&call.connection), "a call belongs to a live connection");
             assert_eq!(call.work.deadline(), call.deadline, "deadlines follow the work");
@@ -176,6 +184,11 @@ impl Gateway {
             Err(reason) => return close(connection, id, reason, out),
         };
         let slot = connection.begin(frame.len(), out);
+        self.bytes_in_progress += frame.len();
+        if self.bytes_in_progress as u64 > self.config.queued_max_unsynced_bytes {
+            connection.hold(true, out);
+            self.held.insert(id);
+        }
         let call_id = self.next_call;
         self.next_call = CallId(call_id.0 + 1);
         let listener = connection.listener;
@@ -197,7 +210,9 @@ impl Gateway {
 
     /// A client that went away wants no answers.
     fn handle_closed(&mut self, now: Now, id: ConnectionId, out: &mut Outbox) {
-        self.connections.remove(&id);
+        let connection = self.connections.remove(&id);
+        self.held.remove(&id);
+        self.free(connection.map_or(0, |connection| connection.bytes_in_progress()), out);
         let calls = self.calls.extract_if(.., |_, call| call.connection == id).collect::<Vec<_>>();
         for (call_id, call) in calls {
             if let Some(deadline) = call.deadline {
@@ -251,6 +266,7 @@ impl Gateway {
         out: &mut Outbox,
     ) {
         let connection = self.connections.get_mut(&id).expect("calls end with their connection");
+        let before = connection.bytes_in_progress();
         match outcome {
             Outcome::Answer(answer) => connection.finish(slot, Some(answer.into_reply(version, correlation_id)), out),
             Outcome::Silent => connection.finish(slot, None, out),
@@ -258,6 +274,20 @@ impl Gateway {
                 connection.finish(slot, None, out);
                 close(connection, id, reason, out);
             }
+        }
+        let freed = before - connection.bytes_in_progress();
+        self.free(freed, out);
+    }
+
+    /// Takes note that requests were answered; reads everybody again once enough were.
+    fn free(&mut self, bytes: usize, out: &mut Outbox) {
+        self.bytes_in_progress -= bytes;
+        if self.bytes_in_progress as u64 > self.config.queued_max_unsynced_bytes / 2 {
+            return;
+        }
+        for id in std::mem::take(&mut self.held) {
+            let connection = self.connections.get_mut(&id).expect("a connection that goes away is not held");
+            connection.hold(false, out);
         }
     }
 
