@@ -42,8 +42,8 @@ pub(super) struct FetchCall {
     session: SessionUse,
     min_bytes: u64,
     max_bytes: u64,
-    /// When it is answered whatever there is.
-    deadline: Instant,
+    /// When it is answered whatever there is; `None` once that time has come.
+    deadline: Option<Instant>,
     rows: Vec<Row>,
     phase: Phase,
 }
@@ -87,7 +87,7 @@ impl FetchCall {
             return Err(refuse(ErrorCode::InvalidRequest));
         }
         let rows: Vec<Row> = wanted.into_iter().map(|(key, wanted)| row(context, key, wanted)).collect();
-        let deadline = context.now.mono + wait;
+        let deadline = (!wait.is_zero()).then(|| context.now.mono + wait);
         let phase = Phase::Probing { probes: BTreeMap::new(), found: vec![None; rows.len()] };
         let mut call = Self { session, min_bytes, max_bytes, deadline, rows, phase };
         call.probe(context);
@@ -103,7 +103,7 @@ impl FetchCall {
                 Err(_) => found[index] = Some(ProbeOutcome::Refused),
             }
         }
-        let watching = self.deadline > context.now.mono && targets.len() == self.rows.len();
+        let watching = self.deadline.is_some() && targets.len() == self.rows.len();
         for (shard, (rows, targets)) in by_owner(targets, context.shards) {
             let ticket = context.ask(shard, PartitionRequest::Probe { targets, watch: watching });
             probes.insert(ticket, Probe { shard, rows, watching });
@@ -123,15 +123,16 @@ impl FetchCall {
         self.maybe_read(context);
     }
 
-    /// Answers with what there is.
+    /// Answers with what there is, as soon as that is known.
     pub(super) fn handle_deadline(&mut self, context: &mut Context<'_>) {
-        self.deadline = context.now.mono;
+        self.deadline = None;
         self.maybe_read(context);
     }
 
-    /// When it is answered whatever there is; `None` once it is being answered.
+    /// When it is answered whatever there is; `None` once it is being answered, or will be when every probe has come
+    /// back.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        matches!(self.phase, Phase::Probing { .. }).then_some(self.deadline)
+        self.deadline.filter(|_| matches!(self.phase, Phase::Probing { .. }))
     }
 
     /// Reads if there is enough, if something must be told at once, or if time is up.
@@ -140,7 +141,7 @@ impl FetchCall {
         let Some(known) = found.iter().copied().collect::<Option<Vec<ProbeOutcome>>>() else { return };
         let refused = known.contains(&ProbeOutcome::Refused);
         let total = known.iter().map(available).fold(0, u64::saturating_add);
-        let is_time = context.now.mono >= self.deadline || known.is_empty();
+        let is_time = self.deadline.is_none() || known.is_empty();
         if !(refused || is_time || total >= self.min_bytes) {
             return;
         }
