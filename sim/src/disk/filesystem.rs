@@ -293,12 +293,14 @@ impl FileSystem {
         Ok(())
     }
 
-    pub(super) fn kill(&mut self) {
+    pub(super) fn kill(&mut self) -> bool {
         self.note(b"kill", &[]);
         self.open.clear();
-        if std::mem::take(&mut self.sync_failed) {
+        let lossy = std::mem::take(&mut self.sync_failed);
+        if lossy {
             self.lose_power();
         }
+        lossy
     }
 
     pub(super) fn lose_power(&mut self) {

@@ -55,9 +55,10 @@ impl SimDisk {
         self.lock().complete(scope)
     }
 
-    /// The process died: its open files are closed, the page cache stays.
-    pub fn kill(&self) {
-        self.lock().kill();
+    /// The process died: its open files are closed, the page cache stays, unless a sync has failed before. Returns
+    /// whether anything may be lost.
+    pub fn kill(&self) -> bool {
+        self.lock().kill()
     }
 
     /// Power was lost: of what was not synced, anything may be gone.
