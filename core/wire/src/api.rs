@@ -147,6 +147,14 @@ macro_rules! define_any {
                 }
             }
 
+            /// A random message of an API, in the version of the source.
+            #[cfg(any(test, feature = "testing"))]
+            pub fn sample(api: ApiKey, source: &mut $crate::testing::Source) -> Self {
+                match api {
+                    $(ApiKey::$name => Self::$name($crate::testing::Sample::sample(source)),)+
+                }
+            }
+
             /// Writes the body behind what was written before.
             ///
             /// # Errors

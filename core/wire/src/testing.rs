@@ -15,11 +15,14 @@ pub trait Sample: Sized {
     fn sample(source: &mut Source) -> Self;
 }
 
-/// Where random values come from: SplitMix64, and the version that they are for.
-#[derive(Debug)]
+/// Where random values come from: SplitMix64, the version that they are for, and what they should often be.
+#[derive(Clone, Debug, Default)]
 pub struct Source {
     state: u64,
     version: i16,
+    words: Vec<String>,
+    ids: Vec<Uuid>,
+    records: Vec<Bytes>,
 }
 
 /// The most elements of an array, characters of a string, and so on.
@@ -27,10 +30,30 @@ const SIZE_MAX: u64 = 6;
 
 /// A message with something in most of its fields.
 pub fn sample<M: Message + Sample>(seed: u64, version: i16) -> M {
-    M::sample(&mut Source { state: seed, version })
+    M::sample(&mut Source::new(seed, version))
 }
 
 impl Source {
+    /// Values that are a function of `seed`.
+    pub fn new(seed: u64, version: i16) -> Self {
+        Self { state: seed, version, ..Self::default() }
+    }
+
+    /// Makes half of all strings one of these: what is to be found must be named.
+    pub fn with_words(self, words: impl IntoIterator<Item = String>) -> Self {
+        Self { words: words.into_iter().collect(), ..self }
+    }
+
+    /// Makes half of all ids one of these.
+    pub fn with_ids(self, ids: impl IntoIterator<Item = Uuid>) -> Self {
+        Self { ids: ids.into_iter().collect(), ..self }
+    }
+
+    /// Makes half of all records one of these.
+    pub fn with_records(self, records: impl IntoIterator<Item = Bytes>) -> Self {
+        Self { records: records.into_iter().collect(), ..self }
+    }
+
     /// The version that values are drawn for.
     pub fn version(&self) -> i16 {
         self.version
@@ -49,6 +72,16 @@ impl Source {
     /// A value, or now and then `None` where that is allowed.
     pub fn nullable<T: Sample>(&mut self, nullable: bool) -> Option<T> {
         if nullable && self.below(4) == 0 { None } else { Some(T::sample(self)) }
+    }
+
+    /// One of the values given, in half of the cases if there are some.
+    fn known<T: Clone>(&mut self, values: impl Fn(&Self) -> &[T]) -> Option<T> {
+        let count = values(self).len() as u64;
+        if count == 0 || self.below(2) == 0 {
+            return None;
+        }
+        let index = self.below(count) as usize;
+        Some(values(self)[index].clone())
     }
 
     fn next(&mut self) -> u64 {
@@ -96,6 +129,9 @@ impl Sample for f64 {
 
 impl Sample for Uuid {
     fn sample(source: &mut Source) -> Self {
+        if let Some(id) = source.known(|source| &source.ids) {
+            return id;
+        }
         if source.below(4) == 0 {
             return Self::ZERO;
         }
@@ -107,6 +143,9 @@ impl Sample for String {
     /// Characters of one to four bytes; now and then longer than a one-byte length can say.
     fn sample(source: &mut Source) -> Self {
         const ALPHABET: [char; 8] = ['a', 'Z', '0', '.', '_', 'é', '水', '🌊'];
+        if let Some(word) = source.known(|source| &source.words) {
+            return word;
+        }
         let len = if source.below(32) == 0 { 200 } else { source.below(SIZE_MAX) };
         (0..len).map(|_| ALPHABET[source.below(8) as usize]).collect()
     }
@@ -121,7 +160,8 @@ impl Sample for Bytes {
 
 impl Sample for Records {
     fn sample(source: &mut Source) -> Self {
-        source.nullable(true).map_or(Self::Null, Self::Inline)
+        let known = source.known(|source| &source.records);
+        known.or_else(|| source.nullable(true)).map_or(Self::Null, Self::Inline)
     }
 }
 
