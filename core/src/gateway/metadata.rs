@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use highwater_wire::create_topics::{CreatableTopic, CreateTopicsRequest};
-use highwater_wire::metadata::{MetadataRequest, MetadataResponse};
-use highwater_wire::{AnyResponse, ErrorCode};
+use highwater_wire::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseTopic};
+use highwater_wire::{AnyResponse, ErrorCode, Uuid};
 
-use super::call::Context;
+use super::call::{Context, Outcome};
 use super::work::Work;
 use super::describe;
 use crate::controller::{ControllerRequest, ControllerResponse};
@@ -18,9 +18,20 @@ pub(super) struct MetadataCall {
     refused: Option<BTreeMap<String, ErrorCode>>,
 }
 
+/// The first version whose response may leave out a topic's name. Requests have topic ids from version 10 on, but what
+/// asks for an id that is unknown could not be answered before.
+const TOPIC_ID_VERSION: i16 = 12;
+
 impl MetadataCall {
     /// Asks the controller for the topics that are named, are missing, and may be created on first use.
-    pub(super) fn begin(context: &mut Context<'_>, request: MetadataRequest) -> Self {
+    ///
+    /// # Errors
+    /// The answer to a request that uses topic ids too early.
+    pub(super) fn begin(context: &mut Context<'_>, request: MetadataRequest) -> Result<Self, Outcome> {
+        let named = |topic: &MetadataRequestTopic| topic.name.is_some() && topic.topic_id == Uuid::ZERO;
+        if context.version < TOPIC_ID_VERSION && !request.topics.iter().flatten().all(named) {
+            return Err(refuse_all(request).into());
+        }
         let missing = if request.allow_auto_topic_creation && context.config.auto_create_topics_enable {
             missing_topics(context, &request)
         } else {
@@ -37,7 +48,7 @@ impl MetadataCall {
             let create = CreateTopicsRequest { topics: topics.collect(), ..Default::default() };
             context.ask_controller(ControllerRequest::CreateTopics(create));
         }
-        Self { request, refused }
+        Ok(Self { request, refused })
     }
 
     /// Takes the controller's word on the topics that were missing.
@@ -70,6 +81,17 @@ impl MetadataCall {
         }
         response
     }
+}
+
+fn refuse_all(request: MetadataRequest) -> MetadataResponse {
+    let refuse = |topic: MetadataRequestTopic| MetadataResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        name: Some(topic.name.unwrap_or_default()),
+        topic_id: topic.topic_id,
+        ..Default::default()
+    };
+    let topics = request.topics.into_iter().flatten().map(refuse).collect();
+    MetadataResponse { topics, ..Default::default() }
 }
 
 fn missing_topics(context: &Context<'_>, request: &MetadataRequest) -> Vec<String> {

@@ -43,7 +43,7 @@ impl Work {
             AnyRequest::OffsetForLeaderEpoch(request) => Self::Offsets(OffsetsCall::epoch_ends(context, request)),
             AnyRequest::DeleteRecords(request) => Self::Offsets(OffsetsCall::delete(context, request)),
             AnyRequest::DescribeLogDirs(request) => Self::LogDirs(LogDirsCall::begin(context, request)),
-            AnyRequest::Metadata(request) => Self::Metadata(MetadataCall::begin(context, request)),
+            AnyRequest::Metadata(request) => Self::Metadata(MetadataCall::begin(context, request)?),
             AnyRequest::InitProducerId(request) => Self::InitProducerId(InitProducerIdCall::begin(context, &request)?),
             AnyRequest::CreateTopics(request) => {
                 ControllerCall::begin(context, ControllerRequest::CreateTopics(request))

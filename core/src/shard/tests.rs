@@ -20,6 +20,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+mod random_requests;
+
 const CLIENT: ConnectionId = ConnectionId(1);
 const SHARD: ShardId = ShardId(1);
 
