@@ -38,7 +38,7 @@ pub use image::{Broker, Image, Partition, Topic, is_internal};
 pub use machine::{Controller, Request};
 pub use record::Endpoint;
 pub use registration::{METADATA_FEATURE, Registration};
-pub use shard::ControllerShard;
+pub use shard::{ControllerShard, LOG as METADATA_LOG, PARTITION as METADATA_PARTITION};
 pub use topics::check_topic_name;
 
 use crate::ids::{BrokerId, ProducerId};

@@ -31,10 +31,10 @@ use crate::replicated::{Host, OpenHostError, Origin, Refusal};
 use crate::time::{Instant, Now};
 
 /// The metadata log's directory and topic.
-const LOG: &str = "cluster-metadata";
+pub const LOG: &str = "cluster-metadata";
 
 /// The metadata log, by the id that Kafka gives to the topic `__cluster_metadata`.
-const PARTITION: PartitionId = PartitionId { topic: TopicId(1), index: PartitionIndex(0) };
+pub const PARTITION: PartitionId = PartitionId { topic: TopicId(1), index: PartitionIndex(0) };
 
 /// The controller's shard. See the module's head.
 pub struct ControllerShard<D: Disk> {
