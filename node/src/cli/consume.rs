@@ -12,7 +12,7 @@ use super::error::CliError;
 use super::format::{self, Format};
 use super::json::{self, RecordRow};
 use super::options::ClientOptions;
-use super::progress::{Progress, rate};
+use super::progress::{Progress, Warnings, rate};
 use super::timestamp::parse_timestamp;
 use super::topic::metadata;
 use crate::client::Session;
@@ -64,7 +64,9 @@ pub async fn run(args: Args) -> Result<(), CliError> {
         session.command(Command::Assign { partition: partition.clone(), from: args.from });
     }
     let out = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout());
-    Consuming { session, args: &args, unfinished: partitions, printed: 0, out }.run().await
+    Consuming { session, args: &args, unfinished: partitions, printed: 0, out, warnings: Warnings::default() }
+        .run()
+        .await
 }
 
 async fn find_partitions(session: &mut Session, args: &Args) -> Result<BTreeSet<TopicPartition>, CliError> {
@@ -89,6 +91,7 @@ struct Consuming<'a> {
     unfinished: BTreeSet<TopicPartition>,
     printed: u64,
     out: BufWriter<Stdout>,
+    warnings: Warnings,
 }
 
 impl Consuming<'_> {
@@ -134,7 +137,7 @@ impl Consuming<'_> {
                     &error,
                 ));
             }
-            Completion::Unreachable { address, reason } => eprintln!("highwater: {address}: {reason}; trying again"),
+            Completion::Unreachable { address, reason } => self.warnings.unreachable(&address, reason),
             Completion::Produced { .. } | Completion::Answered { .. } => unreachable!("nothing else was asked for"),
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use highwater_core::Disk;
+use highwater_core::controller::{METADATA_LOG, METADATA_PARTITION};
 use highwater_core::disk::LogPath;
 use highwater_core::ids::{Offset, PartitionId};
 use highwater_core::limits::DECOMPRESSED_BATCH_BYTES_MAX;
@@ -23,7 +24,6 @@ use crate::disk::{DirectoryDisk, FileIds};
 
 /// The directory that tells a data directory from others.
 const RECOVERY_POINTS: &str = "recovery-points";
-const METADATA: &str = "cluster-metadata";
 
 /// Look into a data directory or a segment file, without a broker.
 #[derive(Debug, Subcommand)]
@@ -119,7 +119,8 @@ impl Source {
     }
 
     fn recovery_point(&self, log: &LogPath) -> Offset {
-        let partition = directory::parse(log.name());
+        let is_metadata = log.name() == METADATA_LOG;
+        let partition = if is_metadata { Some(METADATA_PARTITION) } else { directory::parse(log.name()) };
         partition.and_then(|partition| self.recovery_points.get(&partition).copied()).unwrap_or_default()
     }
 }
@@ -146,7 +147,7 @@ fn logs_below(disk: &DirectoryDisk, below: &LogPath) -> io::Result<Vec<LogPath>>
     let mut logs = Vec::new();
     for entry in disk.list(below)?.iter().filter(|entry| entry.is_dir) {
         match entry.name.as_str() {
-            METADATA => logs.push(below.join(METADATA)),
+            METADATA_LOG => logs.push(below.join(METADATA_LOG)),
             directory::PARTITIONS => {
                 let partitions = below.join(directory::PARTITIONS);
                 logs.extend(disk.list(&partitions)?.iter().map(|entry| partitions.join(&entry.name)));

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use super::error::CliError;
 use super::json;
 use super::options::{ClientOptions, parse_escapes, parse_pair};
-use super::progress::{Progress, rate};
+use super::progress::{Progress, Warnings, rate};
 use crate::client::Session;
 
 /// Bytes of records that wait for acknowledgement before more input is read.
@@ -57,7 +57,8 @@ pub struct Args {
     /// How batches are compressed.
     #[arg(long, short = 'z', value_enum, value_name = "CODEC", default_value = "none")]
     compression: Codec,
-    /// When a record counts as written: with `all` retries cannot duplicate or reorder records.
+    /// When a record counts as written: once it is sent, once the leader has it, or once every in-sync replica has it.
+    /// Only with `all` can a retry neither duplicate nor reorder records.
     #[arg(long, value_enum, value_name = "ACKS", default_value = "all")]
     acks: AcksArg,
     #[command(flatten)]
@@ -79,13 +80,10 @@ enum Codec {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum AcksArg {
-    /// When it is sent.
     #[value(name = "0")]
     None,
-    /// When the leader has it.
     #[value(name = "1")]
     Leader,
-    /// When every in-sync replica has it.
     All,
 }
 
@@ -107,7 +105,9 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     config.producer.idempotent = config.producer.acks == Acks::All;
     config.producer.buffer_bytes_max = 2 * REQUEST_BYTES_MAX as usize;
     let lines = read_in_background(args.files.clone(), args.whole_files);
-    let mut producing = Producing { session: Session::new(&config), args: &args, given: 0, acknowledged: 0, failed: 0 };
+    let session = Session::new(&config);
+    let warnings = Warnings::default();
+    let mut producing = Producing { session, args: &args, given: 0, acknowledged: 0, failed: 0, warnings };
     producing.run(lines).await
 }
 
@@ -117,6 +117,7 @@ struct Producing<'a> {
     given: u64,
     acknowledged: u64,
     failed: u64,
+    warnings: Warnings,
 }
 
 impl Producing<'_> {
@@ -162,7 +163,7 @@ impl Producing<'_> {
                 self.report(&error);
             }
             Completion::Unreachable { address, reason } => {
-                eprintln!("highwater: {address}: {reason}; trying again");
+                self.warnings.unreachable(&address, reason);
             }
             Completion::Fetched { .. }
             | Completion::ReachedEnd { .. }

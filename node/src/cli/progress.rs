@@ -1,7 +1,10 @@
-//! A line on standard error that tells how far long work has got, if somebody is looking.
+//! What standard error tells about long work: how far it has got, if somebody is looking, and what is in its way.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
+
+use highwater_core::client::Address;
 
 /// Between two updates.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -56,6 +59,22 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+/// Tells of brokers that cannot be reached, once for each new reason.
+#[derive(Debug, Default)]
+pub struct Warnings {
+    last: BTreeMap<Address, String>,
+}
+
+impl Warnings {
+    /// An attempt has failed, or a connection was lost; the client goes on by itself.
+    pub fn unreachable(&mut self, address: &Address, reason: String) {
+        if self.last.get(address) != Some(&reason) {
+            eprintln!("highwater: {address}: {reason}; trying again");
+            self.last.insert(address.clone(), reason);
+        }
     }
 }
 
