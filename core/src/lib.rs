@@ -24,6 +24,7 @@ pub mod log;
 pub mod message;
 pub mod outbox;
 pub mod partition;
+pub mod planted;
 pub mod replicated;
 pub mod shard;
 pub mod time;

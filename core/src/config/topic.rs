@@ -1,12 +1,12 @@
 //! A topic's configuration, resolved and typed.
 
+use super::BrokerConfig;
 use super::Configs;
 use super::error::{Refusal, nearest};
 use super::key::Value;
 use super::layers::{Layers, effective};
 use super::reader::{Reader, known};
 use super::topic_keys::{TOPIC_KEYS, topic_key};
-use super::BrokerConfig;
 use crate::log::{CompressionPolicy, LogConfig};
 use highwater_wire::records::{Compression, TimestampType};
 

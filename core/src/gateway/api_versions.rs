@@ -45,7 +45,9 @@ pub fn advertised(api: ApiKey) -> Option<RangeInclusive<i16>> {
 
 /// The answer to a request in a version that is served.
 pub(super) fn respond(request: &ApiVersionsRequest, version: i16, image: &Image) -> ApiVersionsResponse {
-    if version >= 3 && !(is_software_name(&request.client_software_name) && is_software_name(&request.client_software_version)) {
+    if version >= 3
+        && !(is_software_name(&request.client_software_name) && is_software_name(&request.client_software_version))
+    {
         return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };
     }
     ApiVersionsResponse {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use highwater_wire::{AnyResponse, Piece};
 
+use super::fetch_session::FetchSessions;
+use super::producer_ids::ProducerIds;
 use crate::config::BrokerConfig;
 use crate::controller::{ControllerRequest, Image};
 use crate::disk::FileSlice;
@@ -11,8 +13,6 @@ use crate::ids::{ShardId, Ticket};
 use crate::message::{PartitionRequest, ShardMessage};
 use crate::outbox::{CloseReason, Outbox, Part, Reply};
 use crate::time::Now;
-use super::fetch_session::FetchSessions;
-use super::producer_ids::ProducerIds;
 
 /// Names a request in progress within its gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -46,9 +46,9 @@ fn rows(
     let (image, name) = (context.image, resource.resource_name.as_str());
     match resource.resource_type {
         TOPIC => {
-            let topic = image.topic(name).ok_or_else(|| {
-                (ErrorCode::UnknownTopicOrPartition, format!("there is no topic {name:?}"))
-            })?;
+            let topic = image
+                .topic(name)
+                .ok_or_else(|| (ErrorCode::UnknownTopicOrPartition, format!("there is no topic {name:?}")))?;
             Ok(image.with_layers(|layers| topic_rows(&topic.configs, layers, detail)))
         }
         BROKER if name.is_empty() => Ok(all_brokers_rows(&image.dynamic_configs(None), detail)),

@@ -5,12 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use highwater_wire::describe_cluster::{
-    DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
-};
+use highwater_wire::describe_cluster::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};
 use highwater_wire::describe_topic_partitions::{
-    Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
-    DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
+    Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, DescribeTopicPartitionsResponsePartition,
+    DescribeTopicPartitionsResponseTopic,
 };
 use highwater_wire::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
@@ -50,7 +48,8 @@ pub(super) fn metadata(context: &Context<'_>, request: &MetadataRequest) -> Meta
     for topic in &mut topics {
         topic.topic_authorized_operations = operations;
     }
-    let brokers = endpoints(context).map(|(node_id, host, port, rack)| MetadataResponseBroker { node_id, host, port, rack });
+    let brokers =
+        endpoints(context).map(|(node_id, host, port, rack)| MetadataResponseBroker { node_id, host, port, rack });
     MetadataResponse {
         brokers: brokers.collect(),
         cluster_id: Some(image.cluster_id().to_owned()),
@@ -130,10 +129,7 @@ pub(super) fn cluster(context: &Context<'_>, request: &DescribeClusterRequest) -
         cluster_id: context.image.cluster_id().to_owned(),
         controller_id: context.config.node_id.0,
         brokers: brokers.collect(),
-        cluster_authorized_operations: operations(
-            request.include_cluster_authorized_operations,
-            CLUSTER_OPERATIONS,
-        ),
+        cluster_authorized_operations: operations(request.include_cluster_authorized_operations, CLUSTER_OPERATIONS),
         ..Default::default()
     }
 }

@@ -206,8 +206,7 @@ impl FetchCall {
         let Phase::Reading(gather) = self.phase else { unreachable!("only complete fetches end") };
         let mut builder = ResponseBuilder::new(self.session);
         for (row, outcome) in self.rows.into_iter().zip(gather.finish()) {
-            let told =
-                Told { high_watermark: outcome.high_watermark, log_start_offset: outcome.log_start_offset };
+            let told = Told { high_watermark: outcome.high_watermark, log_start_offset: outcome.log_start_offset };
             let records = !outcome.records.is_empty();
             if context.sessions.tell(self.session, &row.key, outcome.code, told, records) {
                 builder.push(context, row, outcome);

@@ -194,7 +194,14 @@ impl FetchSessions {
     }
 
     /// Whether an incremental answer must name a partition, given what it would say of it; remembers that it said so.
-    pub(super) fn tell(&mut self, used: SessionUse, key: &PartitionKey, code: ErrorCode, told: Told, records: bool) -> bool {
+    pub(super) fn tell(
+        &mut self,
+        used: SessionUse,
+        key: &PartitionKey,
+        code: ErrorCode,
+        told: Told,
+        records: bool,
+    ) -> bool {
         let (SessionUse::Full { id } | SessionUse::Incremental { id }) = used;
         let is_full = matches!(used, SessionUse::Full { .. });
         let Some(session) = self.sessions.get_mut(&id) else { return true };

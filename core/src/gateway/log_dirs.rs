@@ -28,9 +28,9 @@ impl LogDirsCall {
     /// Asks every shard.
     pub(super) fn begin(context: &mut Context<'_>, request: DescribeLogDirsRequest) -> Self {
         let wanted = request.topics.map(|topics| {
-            let names = topics.into_iter().flat_map(|topic| {
-                topic.partitions.into_iter().map(move |partition| (topic.topic.clone(), partition))
-            });
+            let names = topics
+                .into_iter()
+                .flat_map(|topic| topic.partitions.into_iter().map(move |partition| (topic.topic.clone(), partition)));
             names.collect()
         });
         for shard in 1..=context.shards {
@@ -71,10 +71,7 @@ impl LogDirsCall {
         let result = DescribeLogDirsResult {
             error_code: ErrorCode::None.code(),
             log_dir: context.config.log_dir.clone(),
-            topics: topics
-                .into_iter()
-                .map(|(name, partitions)| DescribeLogDirsTopic { name, partitions })
-                .collect(),
+            topics: topics.into_iter().map(|(name, partitions)| DescribeLogDirsTopic { name, partitions }).collect(),
             total_bytes: self.space.map_or(-1, |space| bytes(space.total)),
             usable_bytes: self.space.map_or(-1, |space| bytes(space.usable)),
             ..Default::default()

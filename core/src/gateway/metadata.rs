@@ -7,8 +7,8 @@ use highwater_wire::metadata::{MetadataRequest, MetadataRequestTopic, MetadataRe
 use highwater_wire::{AnyResponse, ErrorCode, Uuid};
 
 use super::call::{Context, Outcome};
-use super::work::Work;
 use super::describe;
+use super::work::Work;
 use crate::controller::{ControllerRequest, ControllerResponse};
 
 /// A Metadata request, which may create the topics that it names.

@@ -224,13 +224,7 @@ impl Gateway {
     }
 
     /// Lets a call go on, then answers it if that completes it.
-    fn advance(
-        &mut self,
-        now: Now,
-        id: CallId,
-        out: &mut Outbox,
-        step: impl FnOnce(&mut Work, &mut Context<'_>),
-    ) {
+    fn advance(&mut self, now: Now, id: CallId, out: &mut Outbox, step: impl FnOnce(&mut Work, &mut Context<'_>)) {
         let mut call = self.calls.remove(&id).expect("tickets and deadlines end with their call");
         let mut context = self.context(now, id, call.version, call.listener, out);
         step(&mut call.work, &mut context);

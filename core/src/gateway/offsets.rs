@@ -49,29 +49,40 @@ impl OffsetsCall {
     /// Asks for offsets by timestamp.
     pub(super) fn list(context: &mut Context<'_>, request: ListOffsetsRequest) -> Self {
         let topics = request.topics.into_iter().map(|topic| (topic.name, topic.partitions));
-        let asked = Asked::begin(context, topics, |partition| partition.partition_index, list_target, |targets| {
-            PartitionRequest::ListOffsets { targets }
-        });
+        let asked = Asked::begin(
+            context,
+            topics,
+            |partition| partition.partition_index,
+            list_target,
+            |targets| PartitionRequest::ListOffsets { targets },
+        );
         Self(Kind::List(asked))
     }
 
     /// Asks where leader epochs end.
     pub(super) fn epoch_ends(context: &mut Context<'_>, request: OffsetForLeaderEpochRequest) -> Self {
         let topics = request.topics.into_iter().map(|topic| (topic.topic, topic.partitions));
-        let target = |_: &Context<'_>, partition, wanted: highwater_wire::offset_for_leader_epoch::OffsetForLeaderPartition| {
-            let leader_epoch = LeaderEpoch(wanted.leader_epoch);
-            Ok(EpochEndTarget { partition, leader_epoch, current_leader_epoch: epoch(wanted.current_leader_epoch) })
-        };
-        let asked = Asked::begin(context, topics, |partition| partition.partition, target, |targets| {
-            PartitionRequest::EpochEnds { targets }
-        });
+        let target =
+            |_: &Context<'_>, partition, wanted: highwater_wire::offset_for_leader_epoch::OffsetForLeaderPartition| {
+                let leader_epoch = LeaderEpoch(wanted.leader_epoch);
+                Ok(EpochEndTarget { partition, leader_epoch, current_leader_epoch: epoch(wanted.current_leader_epoch) })
+            };
+        let asked = Asked::begin(
+            context,
+            topics,
+            |partition| partition.partition,
+            target,
+            |targets| PartitionRequest::EpochEnds { targets },
+        );
         Self(Kind::EpochEnds(asked))
     }
 
     /// Asks for the deletion of records.
     pub(super) fn delete(context: &mut Context<'_>, request: DeleteRecordsRequest) -> Self {
         let topics = request.topics.into_iter().map(|topic| (topic.name, topic.partitions));
-        let target = |context: &Context<'_>, partition: PartitionId, wanted: highwater_wire::delete_records::DeleteRecordsPartition| {
+        let target = |context: &Context<'_>,
+                      partition: PartitionId,
+                      wanted: highwater_wire::delete_records::DeleteRecordsPartition| {
             let topic = context.image.topic_by_id(partition.topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
             if topic.is_internal() {
                 return Err(ErrorCode::InvalidTopicException);
@@ -84,9 +95,13 @@ impl OffsetsCall {
                 offset => Ok((partition, Some(Offset(offset)))),
             }
         };
-        let asked = Asked::begin(context, topics, |partition| partition.partition_index, target, |targets| {
-            PartitionRequest::DeleteRecords { targets }
-        });
+        let asked = Asked::begin(
+            context,
+            topics,
+            |partition| partition.partition_index,
+            target,
+            |targets| PartitionRequest::DeleteRecords { targets },
+        );
         Self(Kind::Delete(asked))
     }
 
@@ -113,11 +128,9 @@ impl OffsetsCall {
     pub(super) fn end(self, version: i16) -> AnyResponse {
         match self.0 {
             Kind::List(asked) => {
-                let topics = asked.finish(|index, outcome| listed_row(index, outcome, version)).map(|(name, partitions)| ListOffsetsTopicResponse {
-                    name,
-                    partitions,
-                    ..Default::default()
-                });
+                let topics = asked
+                    .finish(|index, outcome| listed_row(index, outcome, version))
+                    .map(|(name, partitions)| ListOffsetsTopicResponse { name, partitions, ..Default::default() });
                 ListOffsetsResponse { topics: topics.collect(), ..Default::default() }.into()
             }
             Kind::EpochEnds(asked) => {
@@ -226,8 +239,7 @@ fn listed_row(
 
 fn epoch_row(partition: i32, outcome: Result<Option<(LeaderEpoch, Offset)>, ErrorCode>) -> EpochEndOffset {
     let code = outcome.err().unwrap_or(ErrorCode::None);
-    let (leader_epoch, end_offset) =
-        outcome.ok().flatten().map_or((-1, -1), |(epoch, offset)| (epoch.0, offset.0));
+    let (leader_epoch, end_offset) = outcome.ok().flatten().map_or((-1, -1), |(epoch, offset)| (epoch.0, offset.0));
     EpochEndOffset { error_code: code.code(), partition, leader_epoch, end_offset, ..Default::default() }
 }
 

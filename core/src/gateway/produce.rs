@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use highwater_wire::produce::{
-    BatchIndexAndErrorMessage,    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
+    TopicProduceResponse,
 };
 use highwater_wire::{ErrorCode, Records};
 
@@ -17,8 +18,8 @@ use crate::controller::Topic;
 use crate::ids::{PartitionId, Ticket};
 use crate::limits;
 use crate::log::RecordError;
-use crate::outbox::CloseReason;
 use crate::message::{Acks, PartitionRequest, ProduceOutcome, ProduceRefusal};
+use crate::outbox::CloseReason;
 
 /// The first version that names topics by id (KIP-516).
 const TOPIC_ID_VERSION: i16 = 13;
@@ -89,7 +90,8 @@ impl ProduceCall {
             });
         }
         let respond = |(topic, partitions): (TopicRef, Vec<i32>)| {
-            let rows = partitions.into_iter().zip(outcomes.by_ref()).map(|(index, outcome)| row(index, outcome)).collect();
+            let rows =
+                partitions.into_iter().zip(outcomes.by_ref()).map(|(index, outcome)| row(index, outcome)).collect();
             let (name, topic_id) = topic.into_wire();
             TopicProduceResponse { name, topic_id, partition_responses: rows, ..Default::default() }
         };

@@ -2,15 +2,15 @@
 
 use highwater_wire::AnyRequest;
 
+use super::api_versions;
 use super::call::{Context, Outcome};
-use super::{configs, describe};
 use super::fetch::FetchCall;
 use super::log_dirs::LogDirsCall;
 use super::metadata::{ControllerCall, MetadataCall};
 use super::offsets::OffsetsCall;
 use super::produce::ProduceCall;
 use super::producer_ids::InitProducerIdCall;
-use super::api_versions;
+use super::{configs, describe};
 use crate::controller::{ControllerRequest, ControllerResponse};
 use crate::ids::Ticket;
 use crate::message::PartitionResponse;
@@ -70,12 +70,7 @@ impl Work {
     }
 
     /// Takes an answer of a shard that owns partitions.
-    pub(super) fn handle_partitions(
-        &mut self,
-        context: &mut Context<'_>,
-        ticket: Ticket,
-        response: PartitionResponse,
-    ) {
+    pub(super) fn handle_partitions(&mut self, context: &mut Context<'_>, ticket: Ticket, response: PartitionResponse) {
         match (self, response) {
             (Self::Produce(call), PartitionResponse::Produced(outcomes)) => call.place(ticket, outcomes),
             (Self::Fetch(call), PartitionResponse::Probed(outcomes)) => call.handle_probed(context, ticket, outcomes),

@@ -29,6 +29,7 @@ use super::segment::Segment;
 use super::small_file::SmallFileError;
 use crate::disk::{Disk, LogPath, OpenMode, read_file};
 use crate::ids::{FileId, LeaderEpoch, Offset};
+use crate::planted::{self, Bug};
 use crate::time::Now;
 
 /// Bytes of a small file that recovery is willing to read.
@@ -201,7 +202,8 @@ impl Opening {
             self.recovery.files_rebuilt += 1;
         }
         let first = *self.segments.keys().next().expect("a segment was found or made");
-        let mut durability = Durability::new(self.floor);
+        let counted = if planted::is(Bug::RecoveredCountsAsSynced) { self.next } else { self.floor };
+        let mut durability = Durability::new(counted);
         if self.stale_removed {
             durability.touch_directory();
         }
@@ -356,7 +358,7 @@ impl Opening {
         }
         self.recovery.bytes_read += scanner.position() - from;
         let torn = scanner.len() - scanner.position();
-        if torn > 0 {
+        if torn > 0 && !planted::is(Bug::TornTailKept) {
             let file = self.segments.get(&base).expect("as above").file;
             disk.truncate(file, scanner.position()).map_err(|error| self.io(error))?;
             self.recovery.bytes_truncated += torn;

@@ -152,11 +152,7 @@ impl<D: Disk> Partitions<D> {
     }
 
     /// Finishes removals that a crash interrupted, and reports directories that nobody knows.
-    fn tidy_directories(
-        &mut self,
-        assigned: &BTreeMap<PartitionId, Assignment>,
-        out: &mut Outbox,
-    ) -> Result<(), Halt> {
+    fn tidy_directories(&mut self, assigned: &BTreeMap<PartitionId, Assignment>, out: &mut Outbox) -> Result<(), Halt> {
         let root = LogPath::root().join(directory::PARTITIONS);
         let entries = self.disk.list(&root).map_err(|error| halt_of("cannot list", root.as_str(), error))?;
         for entry in entries {

@@ -23,6 +23,7 @@ use crate::disk::Disk;
 use crate::ids::{BrokerId, LeaderEpoch, Offset};
 use crate::log::{AppendError, Appended, DeleteRecordsError, Log, RemovedSegment};
 use crate::message::{Acks, Produced};
+use crate::planted::{self, Bug};
 use crate::time::{Now, WallMs};
 
 /// When a replica's bytes count towards the high watermark.
@@ -210,6 +211,7 @@ impl Leader {
     /// The end of what this broker's copy counts for.
     fn counted(&self) -> Offset {
         match self.leadership.counting {
+            Counting::Synced if planted::is(Bug::AckBeforeSync) => self.log.end_offset(),
             Counting::Synced => self.log.synced_offset(),
             Counting::Written => self.log.end_offset(),
         }
@@ -254,7 +256,10 @@ impl Leader {
         assert!(self.log.start_offset() <= self.high_watermark, "readers start below the high watermark");
         assert!(self.high_watermark <= self.log.end_offset(), "nothing beyond the log's end can be seen");
         let lowest = |queue: &BTreeMap<Offset, Vec<Parked>>| queue.keys().next().copied();
-        assert!(lowest(&self.waiting_for_watermark).is_none_or(|end| end > self.high_watermark), "released on progress");
+        assert!(
+            lowest(&self.waiting_for_watermark).is_none_or(|end| end > self.high_watermark),
+            "released on progress"
+        );
         assert!(lowest(&self.waiting_for_own_copy).is_none_or(|end| end > self.counted()), "released on progress");
     }
 }

@@ -81,7 +81,9 @@ enum Readiness {
     Recovered,
     Ready,
     /// Stopping; so many syncs are still needed: one for the data, one for how far that reached.
-    Stopping { syncs_left: u8 },
+    Stopping {
+        syncs_left: u8,
+    },
     Stopped,
 }
 
@@ -93,8 +95,8 @@ impl<D: Disk> Partitions<D> {
     pub fn open(config: PartitionsConfig, mut disk: D, now: Now) -> Result<Self, Halt> {
         disk.create_dir(&LogPath::root().join(directory::PARTITIONS))
             .map_err(|error| halt_of("cannot create", directory::PARTITIONS, error))?;
-        let recovery_points = RecoveryPoints::open(&mut disk, config.shard)
-            .map_err(|error| Halt::Damaged(error.to_string()))?;
+        let recovery_points =
+            RecoveryPoints::open(&mut disk, config.shard).map_err(|error| Halt::Damaged(error.to_string()))?;
         let mut lane = SyncLane::default();
         lane.mark_directory(LogPath::root());
         Ok(Self {
@@ -382,10 +384,7 @@ impl<D: Disk> Partitions<D> {
         self.searches.begin(caller, targets, lookups, out);
     }
 
-    fn epoch_end(
-        &self,
-        target: &EpochEndTarget,
-    ) -> Result<Option<(crate::ids::LeaderEpoch, Offset)>, ErrorCode> {
+    fn epoch_end(&self, target: &EpochEndTarget) -> Result<Option<(crate::ids::LeaderEpoch, Offset)>, ErrorCode> {
         let leader = self.leaders.get(&target.partition).ok_or_else(|| self.absent(target.partition))?;
         leader.check_epoch(target.current_leader_epoch)?;
         Ok(leader.log.end_offset_for_epoch(target.leader_epoch))

@@ -168,7 +168,8 @@ impl World {
     }
 
     fn create_topic(&mut self, name: &str, num_partitions: i32) {
-        let topic = CreatableTopic { name: name.to_owned(), num_partitions, replication_factor: 1, ..Default::default() };
+        let topic =
+            CreatableTopic { name: name.to_owned(), num_partitions, replication_factor: 1, ..Default::default() };
         self.send(CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..Default::default() }, 7);
         let Some(AnyResponse::CreateTopics(response)) = self.answers.pop() else { panic!("no answer") };
         assert_eq!(response.topics[0].error_code, 0, "{response:?}");
@@ -298,7 +299,14 @@ fn a_long_poll_is_answered_when_records_become_visible() {
     let mut world = World::new();
     world.send(fetch(&[(0, 0), (1, 0)], 10_000), 11);
     assert!(world.answers.is_empty());
-    world.shard.handle(world.now, Input::Connection(ConnectionId(2), ConnectionInput::Opened { listener: 0, peer: IpAddr::V4(Ipv4Addr::LOCALHOST) }), &mut world.out);
+    world.shard.handle(
+        world.now,
+        Input::Connection(
+            ConnectionId(2),
+            ConnectionInput::Opened { listener: 0, peer: IpAddr::V4(Ipv4Addr::LOCALHOST) },
+        ),
+        &mut world.out,
+    );
     let frame = AnyRequest::from(produce(0, "t", 1, batch(&["a"]))).encode_frame(9, 1, None).unwrap().bytes;
     world.handle(Input::Connection(ConnectionId(2), ConnectionInput::Frame(frame.slice(4..))));
     assert!(world.answers.is_empty(), "not before the sync");
@@ -323,7 +331,10 @@ fn a_client_that_goes_away_leaves_no_watch_behind() {
     world.send(fetch(&[(0, 0)], 10_000), 11);
     world.handle(Input::Connection(CLIENT, ConnectionInput::Closed));
     world.asked.clear();
-    world.handle(Input::Connection(CLIENT, ConnectionInput::Opened { listener: 0, peer: IpAddr::V4(Ipv4Addr::LOCALHOST) }));
+    world.handle(Input::Connection(
+        CLIENT,
+        ConnectionInput::Opened { listener: 0, peer: IpAddr::V4(Ipv4Addr::LOCALHOST) },
+    ));
     world.append(0, &["a"]);
     world.advance(Duration::from_secs(20));
     assert!(world.answers.is_empty());
@@ -377,11 +388,8 @@ fn refused_batches_get_their_error_and_disturb_no_others() {
     let mut world = World::new();
     let mut corrupt = batch(&["a"]).to_vec();
     *corrupt.last_mut().unwrap() ^= 1;
-    let data = |index, records: Bytes| PartitionProduceData {
-        index,
-        records: Records::Inline(records),
-        ..Default::default()
-    };
+    let data =
+        |index, records: Bytes| PartitionProduceData { index, records: Records::Inline(records), ..Default::default() };
     let rows = vec![data(0, corrupt.into()), data(1, batch(&["b"])), data(7, batch(&["c"])), data(0, Bytes::new())];
     let topic = TopicProduceData { name: "t".to_owned(), partition_data: rows, ..Default::default() };
     world.send(ProduceRequest { acks: -1, timeout_ms: 1000, topic_data: vec![topic], ..Default::default() }, 9);
