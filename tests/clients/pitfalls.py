@@ -20,10 +20,10 @@ from kafka.record.default_records import DefaultRecordBatchBuilder
 from common import DEADLINE_S, Checks, until
 
 BOOTSTRAP, _, PREFIX = sys.argv[1:]
-NONE, OFFSET_OUT_OF_RANGE, CORRUPT_MESSAGE, UNKNOWN_TOPIC_OR_PARTITION = 0, 1, 2, 3
+UNKNOWN_SERVER_ERROR, NONE, OFFSET_OUT_OF_RANGE, CORRUPT_MESSAGE, UNKNOWN_TOPIC_OR_PARTITION = -1, 0, 1, 2, 3
 OUT_OF_ORDER_SEQUENCE_NUMBER, DUPLICATE_SEQUENCE_NUMBER = 45, 46
 UNSUPPORTED_VERSION, FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH = 35, 70, 71
-UNKNOWN_LEADER_EPOCH, INVALID_RECORD, UNKNOWN_TOPIC_ID = 75, 87, 100
+UNKNOWN_LEADER_EPOCH, UNSUPPORTED_COMPRESSION_TYPE, INVALID_RECORD, UNKNOWN_TOPIC_ID = 75, 76, 87, 100
 RESPONSES = {request.API_KEY: response for request, response in [
     (ApiVersionsRequest, ApiVersionsResponse), (MetadataRequest, MetadataResponse), (CreateTopicsRequest, CreateTopicsResponse),
     (ProduceRequest, ProduceResponse), (FetchRequest, FetchResponse), (ListOffsetsRequest, ListOffsetsResponse),
@@ -285,7 +285,7 @@ def bad_batches(check):
         "a count of 2³¹−1": (changed(57, struct.pack(">i", 2**31 - 1)), {INVALID_RECORD}),
         "a last offset that lies": (changed(23, struct.pack(">i", 7)), {INVALID_RECORD}),
         "a length beyond the bytes": (changed(8, struct.pack(">i", 5000)), {CORRUPT_MESSAGE, INVALID_RECORD}),
-        "an unknown codec": (changed(21, struct.pack(">h", 6)), {CORRUPT_MESSAGE, INVALID_RECORD, -1}),
+        "an unknown codec": (changed(21, struct.pack(">h", 6)), {UNSUPPORTED_COMPRESSION_TYPE, UNKNOWN_SERVER_ERROR}),
         "two batches": (good + good, {INVALID_RECORD}),
     }
     for what, (records, expected) in cases.items():
