@@ -66,3 +66,6 @@ pub const PRODUCE_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// Partitions in one answer of DescribeTopicPartitions.
 pub const DESCRIBED_PARTITIONS_MAX: usize = 2000;
+
+/// Bytes of one configuration value: what a string on the wire may have. Values grow when elements are appended to lists.
+pub const CONFIG_VALUE_BYTES_MAX: usize = i16::MAX as usize;

@@ -1,5 +1,7 @@
 //! One key: its type, default, permitted values and documentation.
 
+use crate::limits;
+
 /// A value's type, with DescribeConfigs' code for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -161,6 +163,9 @@ impl Key {
     /// # Errors
     /// The reason, as the end of a sentence that starts with the value.
     pub fn parse(&self, text: &str) -> Result<Value, String> {
+        if text.len() > limits::CONFIG_VALUE_BYTES_MAX {
+            return Err(format!("must not have more than {} bytes", limits::CONFIG_VALUE_BYTES_MAX));
+        }
         let value = self.parse_kind(text.trim())?;
         self.check(&value, text.trim())?;
         Ok(value)
@@ -268,6 +273,12 @@ mod tests {
         check(Kind::List, Check::Any, "a,,b", Err("must not have an empty element"));
         check(Kind::List, Check::Any, "a,b,a", Ok(Value::List(vec!["a".into(), "b".into()])));
         check(Kind::String, Check::Any, " x ", Ok(Value::Text("x".into())));
+    }
+
+    #[test]
+    fn a_value_that_no_response_could_carry_is_refused() {
+        check(Kind::String, Check::Any, &"x".repeat(32768), Err("must not have more than 32767 bytes"));
+        check(Kind::String, Check::Any, &"x".repeat(32767), Ok(Value::Text("x".repeat(32767))));
     }
 
     #[test]
