@@ -22,3 +22,6 @@ pub use batch::{BatchError, BatchHeader, Batches, TimestampType, crc32c, verify_
 pub use builder::BatchBuilder;
 pub use compression::{Compression, recompress};
 pub use record::{ControlType, Record, RecordIter, RecordSummary, records, walk};
+
+#[cfg(test)]
+mod tests;
