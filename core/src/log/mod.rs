@@ -77,7 +77,7 @@ pub struct Log {
     prepared: Option<Checkpoint>,
     /// Up to where the checkpoint on the disk reaches.
     checkpointed: Offset,
-    /// The change that lowered the checkpoint for a truncation.
+    /// The change that lowered the checkpoint for a truncation to come; until then there is no new one.
     lowered: Option<u64>,
     /// Segments that are out of the log, whose files stay until that is durable.
     removing: Vec<Removing>,
@@ -318,6 +318,7 @@ impl Log {
         let written = disk.append(file, parts)?;
         assert_eq!(written, len, "the file holds the segment's batches and nothing else");
         segment.note(header, interval);
+        self.lowered = None;
         self.durability.touch(file);
         self.producers.update(header);
         Ok(())
@@ -473,7 +474,7 @@ impl Log {
 
     fn checkpoint_now(&mut self, disk: &mut impl Disk) -> io::Result<()> {
         self.publish_prepared(disk)?;
-        if self.checkpointed == self.end_offset() {
+        if self.checkpointed == self.end_offset() || self.lowered.is_some() {
             return Ok(());
         }
         self.flush_active_index(disk)?;

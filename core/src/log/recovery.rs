@@ -192,8 +192,9 @@ impl Opening {
 
     fn run(mut self, disk: &mut impl Disk) -> Result<(Log, Recovery), OpenLogError> {
         let checkpointed = self.checkpoint.as_ref().map_or(Offset(0), |checkpoint| checkpoint.offset);
-        if let Some(checkpoint) = self.checkpoint.take() {
-            self.resume(disk, checkpoint)?;
+        match self.checkpoint.take() {
+            Some(checkpoint) => self.resume(disk, checkpoint)?,
+            None => self.epochs = LeaderEpochs::default(),
         }
         self.read_on(disk)?;
         if self.segments.is_empty() {
@@ -239,6 +240,9 @@ impl Opening {
             return Ok(());
         };
         self.producers = producers;
+        // Beyond the checkpoint a lost cut may have brought back an older leader's batches: they say themselves whose
+        // they are.
+        self.epochs.truncate_end(offset);
         for mark in sealed {
             let segment = self.open_sealed(disk, mark)?;
             self.next = segment.next;
@@ -370,7 +374,7 @@ impl Opening {
     fn next_batch(&self, disk: &impl Disk, scanner: &mut Scanner, segment: &Segment) -> Result<Scanned, OpenLogError> {
         let position = scanner.position();
         let reason = match scanner.next(disk).map_err(|error| self.io(error))? {
-            Scanned::Batch(header) => match misplaced(&header, segment) {
+            Scanned::Batch(header) => match self.misplaced(&header, segment) {
                 None => return Ok(Scanned::Batch(header)),
                 Some(reason) => {
                     scanner.back_to(position);
@@ -384,6 +388,21 @@ impl Opening {
             return Err(self.damaged(names::log(&self.dir, segment.base), position, segment.next, reason));
         }
         Ok(Scanned::End)
+    }
+
+    /// Why a good batch cannot stand where it does.
+    fn misplaced(&self, header: &BatchHeader, segment: &Segment) -> Option<String> {
+        let base = header.base_offset;
+        if Offset(base) < segment.next || header.last_offset_delta < 0 {
+            return Some(format!("a batch at offset {base} stands where offset {} is due", segment.next));
+        }
+        // Behind a newer leader's batch, what an older one wrote is left over from before a cut.
+        let epoch = header.partition_leader_epoch;
+        if self.epochs.epoch_at(Offset(base)).is_some_and(|latest| epoch < latest.0) {
+            return Some(format!("the batch at offset {base} is of the old leader epoch {epoch}"));
+        }
+        let fits = segment.relative(Offset(header.next_offset())).is_some() && u32::try_from(segment.size).is_ok();
+        (!fits).then(|| format!("a batch at offset {base} is too far from its segment's start"))
     }
 
     /// Closes the segment that was read last, as the roll had done.
@@ -429,16 +448,6 @@ impl Opening {
 fn marked_segment(mark: &SegmentMark, file: FileId, index: Index) -> Segment {
     let SegmentMark { base, next, size, max_timestamp, first_timestamp, .. } = *mark;
     Segment { base, next, file, size, max_timestamp, first_timestamp, index }
-}
-
-/// Why a good batch cannot stand where it does.
-fn misplaced(header: &BatchHeader, segment: &Segment) -> Option<String> {
-    let base = header.base_offset;
-    if Offset(base) < segment.next || header.last_offset_delta < 0 {
-        return Some(format!("a batch at offset {base} stands where offset {} is due", segment.next));
-    }
-    let fits = segment.relative(Offset(header.next_offset())).is_some() && u32::try_from(segment.size).is_ok();
-    (!fits).then(|| format!("a batch at offset {base} is too far from its segment's start"))
 }
 
 pub(super) fn read_small<T>(

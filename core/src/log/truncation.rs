@@ -18,14 +18,17 @@ use crate::ids::Offset;
 const SNAPSHOT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 impl Log {
-    /// Gives up the claim that what lies at `offset` and beyond is durable. The caller lowers the recovery point likewise.
+    /// Gives up the claim that what lies at `offset` and beyond is durable. Returns where the log will end, which is
+    /// before `offset` where a batch contains it: the caller lowers the recovery point to there.
     ///
     /// # Errors
     /// An I/O error.
-    pub fn prepare_truncation(&mut self, disk: &mut impl Disk, offset: Offset) -> io::Result<()> {
+    pub fn prepare_truncation(&mut self, disk: &mut impl Disk, offset: Offset) -> io::Result<Offset> {
         self.prepared = None;
-        if self.checkpointed <= offset {
-            return Ok(());
+        let end = self.end_if_cut(disk, offset)?;
+        if self.checkpointed <= end {
+            self.lowered.get_or_insert(0);
+            return Ok(end);
         }
         let base = *self.segments.range(..=offset).next_back().map_or(&self.start, |(base, _)| base);
         let before = self.segments.range(..base).map(|(_, segment)| SegmentMark::of(segment));
@@ -36,7 +39,19 @@ impl Log {
         disk.replace(&self.dir.join(names::CHECKPOINT), &checkpoint.to_bytes())?;
         self.lowered = Some(self.durability.touch_directory());
         self.checkpointed = base;
-        Ok(())
+        Ok(end)
+    }
+
+    /// Where the last batch ends that lies wholly below `offset`.
+    fn end_if_cut(&self, disk: &impl Disk, offset: Offset) -> io::Result<Offset> {
+        let Some((_, segment)) = self.segments.range(..=offset).next_back() else { return Ok(self.start) };
+        let mut headers = Headers::new(disk, segment.file, segment.size);
+        let (mut position, mut end) = (0, segment.base);
+        while let Some(header) = headers.at(position)?.filter(|header| header.next_offset() <= offset.0) {
+            position += header.size_in_bytes() as u64;
+            end = Offset(header.next_offset());
+        }
+        Ok(end)
     }
 
     /// Whether the log may be cut to end at `offset` now: nothing durable claims more.
@@ -55,10 +70,10 @@ impl Log {
     pub fn truncate_to(&mut self, disk: &mut impl Disk, offset: Offset) -> io::Result<()> {
         assert!(self.may_truncate_to(offset), "what claims to be durable is lowered before it is cut");
         assert!(offset >= self.start, "a log is not cut below its start");
+        (self.prepared, self.lowered) = (None, None);
         if offset >= self.end_offset() {
             return Ok(());
         }
-        self.prepared = None;
         let base = *self.segments.range(..=offset).next_back().expect("the log holds the offset").0;
         let cut_off = self.segments.split_off(&Offset(base.0 + 1));
         for (_, segment) in cut_off {

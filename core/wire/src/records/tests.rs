@@ -137,7 +137,10 @@ fn what_decompresses_to_too_much_is_refused() {
         assert!(bomb.len() < 60_000, "{codec:?} makes {}", bomb.len());
         assert_eq!(records(&bomb, 1 << 19).unwrap_err(), BatchError::TooLarge(1 << 19));
         assert_eq!(walk(&bomb, 1 << 19, |_| ()).unwrap_err(), BatchError::TooLarge(1 << 19));
-        assert_eq!(recompress(&bomb, Compression::None, None, 1 << 19, 1 << 30).unwrap_err(), BatchError::TooLarge(1 << 19));
+        assert_eq!(
+            recompress(&bomb, Compression::None, None, 1 << 19, 1 << 30).unwrap_err(),
+            BatchError::TooLarge(1 << 19)
+        );
         assert_eq!(
             recompress(&bomb, Compression::None, None, 1 << 30, 1 << 19).unwrap_err(),
             BatchError::TooLarge(1 << 19)
@@ -161,7 +164,9 @@ fn a_snappy_block_that_claims_gigabytes_is_refused_before_they_are_allocated() {
 #[test]
 fn sequences_wrap_to_zero_after_the_largest() {
     let mut header = BatchHeader::parse(&bytes(NONE)).unwrap();
-    for (base, delta, last) in [(17, 2, 19), (i32::MAX, 0, i32::MAX), (i32::MAX, 1, 0), (i32::MAX - 1, 5, 3), (-1, 3, -1)] {
+    for (base, delta, last) in
+        [(17, 2, 19), (i32::MAX, 0, i32::MAX), (i32::MAX, 1, 0), (i32::MAX - 1, 5, 3), (-1, 3, -1)]
+    {
         (header.base_sequence, header.last_offset_delta) = (base, delta);
         assert_eq!(header.last_sequence(), last);
     }
