@@ -145,6 +145,8 @@ struct Opening {
     next: Offset,
     /// Whether a file's name was taken out of the directory.
     stale_removed: bool,
+    /// Files that were cut: were a cut undone, its torn end would come to lie before records that are synced by then.
+    cut: Vec<FileId>,
 }
 
 impl Opening {
@@ -184,6 +186,7 @@ impl Opening {
             recovery: Recovery::default(),
             next: Offset(0),
             stale_removed,
+            cut: Vec::new(),
             checkpoint,
             dir,
             config,
@@ -208,6 +211,7 @@ impl Opening {
         if self.stale_removed {
             durability.touch_directory();
         }
+        self.cut.iter().for_each(|file| durability.touch(*file));
         let log = Log {
             dir: self.dir,
             config: self.config,
@@ -365,6 +369,7 @@ impl Opening {
         if torn > 0 && !planted::is(Bug::TornTailKept) {
             let file = self.segments.get(&base).expect("as above").file;
             disk.truncate(file, scanner.position()).map_err(|error| self.io(error))?;
+            self.cut.push(file);
             self.recovery.bytes_truncated += torn;
         }
         Ok(())

@@ -147,6 +147,19 @@ fn nothing_that_was_recovered_counts_as_synced_until_it_is() {
     assert!(log.dirty(&disk).is_none(), "what is durable needs no sync");
 }
 
+/// The simulated disk found this: a torn end was cut off exactly at the recovery point, nobody synced that, the next batch
+/// opened a new segment, and power loss brought the torn end back in front of records that were synced by then.
+#[test]
+fn a_cut_at_the_recovery_point_is_in_the_first_sync() {
+    let mut disk = MemoryDisk::new();
+    let mut log = Log::create(&mut disk, dir(), LogConfig::default()).unwrap();
+    append(&mut log, &mut disk, &batch(2, 1000));
+    disk.bytes_mut(&segment(0)).unwrap().extend_from_slice(&[2; 61]);
+    let (mut log, recovery) = open(&mut disk, Offset(2)).unwrap();
+    assert_eq!(recovery.bytes_truncated, 61);
+    assert_eq!(log.dirty(&disk).unwrap().files.len(), 1);
+}
+
 #[test]
 fn every_recovered_segment_beyond_the_recovery_point_is_in_the_first_sync() {
     let mut disk = written(&small(), false).disk;
