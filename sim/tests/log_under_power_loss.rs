@@ -214,6 +214,8 @@ impl World {
                 assert_eq!(self.log.end_offset().0, self.model.end());
                 self.model.durable = self.model.durable.min(self.model.end());
                 self.truncation = None;
+                self.model.start = self.log.start_offset().0;
+                self.model.durable_start = self.model.durable_start.min(self.model.start);
                 self.resume_producer();
             }
         }

@@ -24,6 +24,8 @@ pub struct Dirty {
 pub(super) struct Durability {
     synced: Offset,
     files: BTreeSet<FileId>,
+    /// Files that may hold a change of an earlier process: the next sync, whatever it is for, covers them too.
+    doubtful: BTreeSet<FileId>,
     directory: bool,
     /// The directory itself may be new in its parent.
     parent: bool,
@@ -46,6 +48,7 @@ impl Durability {
         Self {
             synced,
             files: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
             directory: false,
             parent: false,
             changes: 0,
@@ -62,6 +65,11 @@ impl Durability {
     /// A file has new bytes or another length.
     pub fn touch(&mut self, file: FileId) {
         self.files.insert(file);
+    }
+
+    /// A file may have been changed by an earlier process. That alone needs no sync, but what comes after it does.
+    pub fn doubt(&mut self, file: FileId) {
+        self.doubtful.insert(file);
     }
 
     /// Names or small files changed. Returns the change's number.
@@ -85,6 +93,7 @@ impl Durability {
     /// The file is closed; its bytes no longer matter.
     pub fn forget(&mut self, file: FileId) {
         self.files.remove(&file);
+        self.doubtful.remove(&file);
     }
 
     /// The log was cut to `end`.
@@ -100,6 +109,7 @@ impl Durability {
         if self.files.is_empty() && !self.directory {
             return None;
         }
+        self.files.append(&mut self.doubtful);
         let files = std::mem::take(&mut self.files).into_iter().map(|file| disk.pin(file)).collect();
         let own = self.directory.then(|| dir.clone());
         let parent = dir.parent().filter(|_| self.parent);

@@ -121,6 +121,10 @@ impl Log {
         for file in loose.iter().flat_map(|segment| [Some(segment.file), segment.index.file()]).flatten() {
             self.durability.touch(file);
         }
+        // The process before may have cut a segment back to the floor and died before the sync.
+        for segment in self.segments.values().filter(|segment| segment.next == floor) {
+            self.durability.doubt(segment.file);
+        }
         self.check();
         Ok(())
     }

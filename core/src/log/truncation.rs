@@ -69,18 +69,21 @@ impl Log {
     /// If [`Self::may_truncate_to`] does not hold.
     pub fn truncate_to(&mut self, disk: &mut impl Disk, offset: Offset) -> io::Result<()> {
         assert!(self.may_truncate_to(offset), "what claims to be durable is lowered before it is cut");
-        assert!(offset >= self.start, "a log is not cut below its start");
         (self.prepared, self.lowered) = (None, None);
         if offset >= self.end_offset() {
             return Ok(());
         }
-        let base = *self.segments.range(..=offset).next_back().expect("the log holds the offset").0;
+        let base = *self.segments.range(..=offset).next_back().expect("a log is not cut below its first segment").0;
         let cut_off = self.segments.split_off(&Offset(base.0 + 1));
         for (_, segment) in cut_off {
             self.remove_files(disk, segment)?;
         }
         self.cut_last(disk, offset)?;
         let end = self.end_offset();
+        if self.start > end {
+            // The batch that holds the start went as a whole.
+            self.move_start(disk, end)?;
+        }
         let mut epochs = self.epochs.clone();
         if epochs.truncate_end(end) {
             self.save_epochs(disk, epochs)?;
