@@ -268,9 +268,9 @@ impl World {
         self.pending.clear();
         self.truncation = None;
         if power {
-            self.disk.lose_power()
+            self.disk.lose_power();
         } else {
-            self.disk.kill()
+            self.disk.kill();
         }
         self.points = RecoveryPoints::open(&mut self.disk, SHARD).unwrap();
         let point = self.points.get(PartitionId::default()).unwrap_or_default();
