@@ -94,18 +94,24 @@ fn source_of(key: &Key, settings: &[Setting<'_>]) -> Source {
     counts.map_or(Source::Default, |setting| setting.source)
 }
 
-/// Every place where the value is set. A default in a coarser unit is listed only behind a value that was set, as Kafka
+/// Every place where the value is set. Defaults in a coarser unit are listed only behind a value in the finest, as Kafka
 /// does it.
 fn synonyms(key: &Key, settings: &[Setting<'_>]) -> Vec<DescribeConfigsSynonym> {
-    let is_set = settings.iter().any(|setting| setting.source != Source::Default);
-    let is_own_unit = |setting: &Setting<'_>| key.synonyms.first().is_none_or(|first| first.key == setting.name);
-    let listed = settings.iter().filter(|setting| is_set || is_own_unit(setting));
-    let synonym = |setting: &Setting<'_>| DescribeConfigsSynonym {
+    let is_finest = |setting: &Setting<'_>| key.synonyms.first().is_none_or(|finest| finest.key == setting.name);
+    let mut has_finest = false;
+    let listed = settings.iter().filter(|setting| {
+        has_finest |= is_finest(setting);
+        has_finest || setting.source != Source::Default
+    });
+    listed.map(|setting| synonym(key, setting)).collect()
+}
+
+fn synonym(key: &Key, setting: &Setting<'_>) -> DescribeConfigsSynonym {
+    DescribeConfigsSynonym {
         name: setting.name.to_owned(),
-        value: (!key.is_sensitive()).then(|| setting.value.to_owned()),
+        value: (!key.is_sensitive()).then(|| setting.value.trim().to_owned()),
         source: setting.source as i8,
-    };
-    listed.map(synonym).collect()
+    }
 }
 
 #[cfg(test)]
@@ -142,13 +148,14 @@ mod tests {
         check(&[], &[], &[], "retention.ms", "604800000 5 []");
         check(&[], &[], &[], "retention.bytes", "-1 5 [log.retention.bytes=-1:5]");
         check(&[], &[], &[], "min.cleanable.dirty.ratio", "0.5 5 [log.cleaner.min.cleanable.ratio=0.5:5]");
-        check(&[], &[], &fixed, "retention.ms", "3600000 4 [log.retention.hours=1:4 log.retention.hours=168:5]");
+        check(&[], &[], &fixed, "retention.ms", "3600000 4 [log.retention.hours=1:4]");
+        check(&own, &[], &[], "retention.ms", "5 1 [retention.ms=5:1]");
         check(
             &own,
             &default,
             &fixed,
             "retention.ms",
-            "5 1 [retention.ms= 5 :1 log.retention.ms=7:3 log.retention.hours=1:4 log.retention.hours=168:5]",
+            "5 1 [retention.ms=5:1 log.retention.ms=7:3 log.retention.hours=1:4 log.retention.hours=168:5]",
         );
     }
 

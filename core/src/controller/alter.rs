@@ -16,8 +16,8 @@ use super::image::Image;
 use super::record::{ConfigOwner, ConfigRecord, Record};
 use super::topics::named_twice;
 use crate::config::{
-    Configs, Key, Kind, Update, broker_key, check_broker_value, check_topic_configs, check_topic_value, describe,
-    topic_key,
+    Configs, Key, Kind, Refusal, Update, broker_key, check_broker_value, check_topic_configs, check_topic_value,
+    describe, topic_key,
 };
 use crate::ids::{BrokerId, TopicId};
 
@@ -190,7 +190,10 @@ impl Owner {
                     if is_read_only {
                         return Err(invalid_request(format!("{name} can change only when the broker starts")));
                     }
-                    check_broker_value(name, value)?;
+                    check_broker_value(name, value).map_err(|refusal| match refusal {
+                        Refusal::InvalidValue { .. } => invalid_request(refusal.to_string()),
+                        refusal => refusal.into(),
+                    })?;
                 }
             }
         }

@@ -430,6 +430,14 @@ fn resources_that_do_not_exist_are_refused() {
     check(BROKER, "x", "log.retention.ms", InvalidRequest, "\"x\" is not a broker's id");
     check(BROKER, "7", "log.retention.ms", BrokerIdNotRegistered, "there is no broker 7");
     check(16, "m", "interval.ms", InvalidRequest, "resources of type 16 have no configuration here");
+    check(BROKER, "1", "no.such.key", InvalidConfig, "unknown key no.such.key");
+    check(
+        BROKER,
+        "1",
+        "log.flush",
+        InvalidRequest,
+        "invalid value \"1\" for log.flush: it must be one of sync, page-cache",
+    );
     check(BROKER, "1", "num.partitions", InvalidRequest, "num.partitions can change only when the broker starts");
 }
 
