@@ -130,23 +130,17 @@ impl OffsetsCall {
             Kind::List(asked) => {
                 let topics = asked
                     .finish(|index, outcome| listed_row(index, outcome, version))
-                    .map(|(name, partitions)| ListOffsetsTopicResponse { name, partitions, ..Default::default() });
+                    .map(|(name, partitions)| ListOffsetsTopicResponse { name, partitions });
                 ListOffsetsResponse { topics: topics.collect(), ..Default::default() }.into()
             }
             Kind::EpochEnds(asked) => {
-                let topics = asked.finish(epoch_row).map(|(topic, partitions)| OffsetForLeaderTopicResult {
-                    topic,
-                    partitions,
-                    ..Default::default()
-                });
+                let topics =
+                    asked.finish(epoch_row).map(|(topic, partitions)| OffsetForLeaderTopicResult { topic, partitions });
                 OffsetForLeaderEpochResponse { topics: topics.collect(), ..Default::default() }.into()
             }
             Kind::Delete(asked) => {
-                let topics = asked.finish(deleted_row).map(|(name, partitions)| DeleteRecordsTopicResult {
-                    name,
-                    partitions,
-                    ..Default::default()
-                });
+                let topics =
+                    asked.finish(deleted_row).map(|(name, partitions)| DeleteRecordsTopicResult { name, partitions });
                 DeleteRecordsResponse { topics: topics.collect(), ..Default::default() }.into()
             }
         }
@@ -233,18 +227,17 @@ fn listed_row(
         timestamp: listed.timestamp,
         offset: listed.offset,
         leader_epoch: leader_epoch.map_or(-1, |epoch| epoch.0),
-        ..Default::default()
     }
 }
 
 fn epoch_row(partition: i32, outcome: Result<Option<(LeaderEpoch, Offset)>, ErrorCode>) -> EpochEndOffset {
     let code = outcome.err().unwrap_or(ErrorCode::None);
     let (leader_epoch, end_offset) = outcome.ok().flatten().map_or((-1, -1), |(epoch, offset)| (epoch.0, offset.0));
-    EpochEndOffset { error_code: code.code(), partition, leader_epoch, end_offset, ..Default::default() }
+    EpochEndOffset { error_code: code.code(), partition, leader_epoch, end_offset }
 }
 
 fn deleted_row(partition_index: i32, outcome: Result<Offset, ErrorCode>) -> DeleteRecordsPartitionResult {
     let code = outcome.err().unwrap_or(ErrorCode::None);
     let low_watermark = outcome.map_or(-1, |offset| offset.0);
-    DeleteRecordsPartitionResult { partition_index, low_watermark, error_code: code.code(), ..Default::default() }
+    DeleteRecordsPartitionResult { partition_index, low_watermark, error_code: code.code() }
 }

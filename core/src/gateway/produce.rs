@@ -93,7 +93,7 @@ impl ProduceCall {
             let rows =
                 partitions.into_iter().zip(outcomes.by_ref()).map(|(index, outcome)| row(index, outcome)).collect();
             let (name, topic_id) = topic.into_wire();
-            TopicProduceResponse { name, topic_id, partition_responses: rows, ..Default::default() }
+            TopicProduceResponse { name, topic_id, partition_responses: rows }
         };
         ProduceResponse { responses: self.named.into_iter().map(respond).collect(), ..Default::default() }.into()
     }
@@ -156,7 +156,6 @@ fn refuse_all(request: &ProduceRequest, code: ErrorCode) -> ProduceResponse {
         name: topic.name.clone(),
         topic_id: topic.topic_id,
         partition_responses: topic.partition_data.iter().map(refuse).collect(),
-        ..Default::default()
     });
     ProduceResponse { responses: responses.collect(), ..Default::default() }
 }

@@ -267,6 +267,10 @@ impl<D: Disk> Partitions<D> {
         out: &mut Outbox,
     ) -> Option<ProduceOutcome> {
         let Some(leader) = self.leaders.get_mut(&id) else { return Some(Err(self.absent(id).into())) };
+        if out.halt.is_some() {
+            // After a failed write the log's tail is unknown: nothing may follow it.
+            return Some(Err(ErrorCode::KafkaStorageError.into()));
+        }
         match leader.append(&mut self.disk, batch, acks, waiter, now) {
             Ok(accepted) => {
                 if let Some(base_offset) = accepted.rolled {

@@ -225,7 +225,7 @@ fn batch(values: &[&str]) -> Bytes {
 }
 
 fn produce(acks: i16, topic: &str, index: i32, records: Bytes) -> ProduceRequest {
-    let data = PartitionProduceData { index, records: Records::Inline(records), ..Default::default() };
+    let data = PartitionProduceData { index, records: Records::Inline(records) };
     let topic = TopicProduceData { name: topic.to_owned(), partition_data: vec![data], ..Default::default() };
     ProduceRequest { acks, timeout_ms: 1000, topic_data: vec![topic], ..Default::default() }
 }
@@ -388,8 +388,7 @@ fn refused_batches_get_their_error_and_disturb_no_others() {
     let mut world = World::new();
     let mut corrupt = batch(&["a"]).to_vec();
     *corrupt.last_mut().unwrap() ^= 1;
-    let data =
-        |index, records: Bytes| PartitionProduceData { index, records: Records::Inline(records), ..Default::default() };
+    let data = |index, records: Bytes| PartitionProduceData { index, records: Records::Inline(records) };
     let rows = vec![data(0, corrupt.into()), data(1, batch(&["b"])), data(7, batch(&["c"])), data(0, Bytes::new())];
     let topic = TopicProduceData { name: "t".to_owned(), partition_data: rows, ..Default::default() };
     world.send(ProduceRequest { acks: -1, timeout_ms: 1000, topic_data: vec![topic], ..Default::default() }, 9);

@@ -115,6 +115,31 @@ macro_rules! define_apis {
             /// A response of any API.
             AnyResponse { $($name: crate::$module::$response,)+ }
         );
+
+        impl AnyRequest {
+            /// Reads the body. Bytes behind it are ignored, as Kafka does: librdkafka writes the null array of topics in
+            /// Metadata 13 with three bytes too many.
+            ///
+            /// # Errors
+            /// There is no such version, or the bytes do not begin with such a request.
+            pub fn decode(api: ApiKey, version: i16, mut input: Decoder<'_>) -> Result<Self, DecodeError> {
+                match api {
+                    $(ApiKey::$name => Message::decode_front(&mut input, version).map(Self::$name),)+
+                }
+            }
+        }
+
+        impl AnyResponse {
+            /// Reads the body, which must be the rest of the frame.
+            ///
+            /// # Errors
+            /// There is no such version, or the bytes are not such a response and nothing else.
+            pub fn decode(api: ApiKey, version: i16, input: Decoder<'_>) -> Result<Self, DecodeError> {
+                match api {
+                    $(ApiKey::$name => Message::decode_body(input, version).map(Self::$name),)+
+                }
+            }
+        }
     };
 }
 
@@ -134,16 +159,6 @@ macro_rules! define_any {
             pub fn key(&self) -> ApiKey {
                 match self {
                     $(Self::$name(_) => ApiKey::$name,)+
-                }
-            }
-
-            /// Reads the body, which must be the rest of the frame.
-            ///
-            /// # Errors
-            /// There is no such version, or the bytes are not such a message and nothing else.
-            pub fn decode(api: ApiKey, version: i16, input: Decoder<'_>) -> Result<Self, DecodeError> {
-                match api {
-                    $(ApiKey::$name => Message::decode_body(input, version).map(Self::$name),)+
                 }
             }
 

@@ -35,13 +35,21 @@ pub trait Message: Field {
     /// # Errors
     /// There is no such version, or the bytes are not such a message and nothing else.
     fn decode_body(mut input: Decoder<'_>, version: i16) -> Result<Self, DecodeError> {
+        let message = Self::decode_front(&mut input, version)?;
+        input.finish(Self::NAME)?;
+        Ok(message)
+    }
+
+    /// Reads the message and leaves what follows it.
+    ///
+    /// # Errors
+    /// There is no such version, or the bytes do not begin with such a message.
+    fn decode_front(input: &mut Decoder<'_>, version: i16) -> Result<Self, DecodeError> {
         input.begin(version, version >= Self::FLEXIBLE_FROM);
         if !Self::VERSIONS.contains(&version) {
             return Err(input.error(DecodeErrorKind::Version(version)).in_field(Self::NAME));
         }
-        let message = Self::decode(&mut input).map_err(|error| error.in_field(Self::NAME))?;
-        input.finish(Self::NAME)?;
-        Ok(message)
+        Self::decode(input).map_err(|error| error.in_field(Self::NAME))
     }
 }
 
