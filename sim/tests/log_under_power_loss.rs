@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 use highwater_core::ids::{LeaderEpoch, Offset, PartitionId, ShardId};
@@ -44,8 +44,6 @@ struct Pending {
     scope: SyncScope,
     upto: Offset,
     start: i64,
-    /// Whether it was submitted after the last cut.
-    covers_cut: bool,
 }
 
 struct World {
@@ -57,8 +55,8 @@ struct World {
     pending: VecDeque<Pending>,
     /// A truncation whose lower claims are durable.
     truncation: Option<Offset>,
-    /// The batches before a cut that is not durable: power loss may bring them back.
-    uncut: Option<Vec<(i64, Bytes)>>,
+    /// Every batch that was ever in the log.
+    written: BTreeSet<Bytes>,
 }
 
 fn dir() -> LogPath {
@@ -87,7 +85,7 @@ impl World {
             model: Model::default(),
             pending: VecDeque::new(),
             truncation: None,
-            uncut: None,
+            written: BTreeSet::new(),
         }
     }
 
@@ -132,6 +130,7 @@ impl World {
                 assert_eq!(appended.base_offset.0, self.model.end());
                 let stored = self.read(appended.base_offset, Offset(appended.last_offset.0 + 1));
                 assert_eq!(stored[16..], records[16..], "the newest batch is read as it was sent");
+                self.written.insert(stored.clone());
                 self.model.batches.push((appended.last_offset.0 + 1, stored));
                 self.model.sequence += count as i32;
             }
@@ -159,7 +158,7 @@ impl World {
         self.points.add_dirty(&self.disk, &mut files, &mut directories);
         let scope = self.disk.submit(&files, &directories);
         let start = self.log.start_offset().0;
-        self.pending.push_back(Pending { scope, upto: dirty.upto, start, covers_cut: true });
+        self.pending.push_back(Pending { scope, upto: dirty.upto, start });
     }
 
     fn complete(&mut self) {
@@ -167,9 +166,6 @@ impl World {
         self.disk.complete(&pending.scope).unwrap();
         self.log.mark_synced(pending.upto);
         self.model.durable_start = pending.start;
-        if pending.covers_cut {
-            self.uncut = None;
-        }
         if self.truncation.is_none() {
             self.model.durable = self.log.synced_offset().0;
         }
@@ -207,8 +203,6 @@ impl World {
             }
             Some(to) => {
                 self.log.truncate_to(&mut self.disk, to).unwrap();
-                self.uncut = Some(self.model.batches.clone());
-                self.pending.iter_mut().for_each(|pending| pending.covers_cut = false);
                 self.model.epoch += 1;
                 self.model.batches.retain(|(next, _)| *next <= to.0);
                 assert_eq!(self.log.end_offset().0, self.model.end());
@@ -235,7 +229,6 @@ impl World {
         }
         let scope = self.disk.submit(&files, &directories);
         self.disk.complete(&scope).unwrap();
-        self.uncut = None;
         if let Some(dirty) = dirty {
             self.log.mark_synced(dirty.upto);
         }
@@ -264,9 +257,25 @@ impl World {
         }
     }
 
+    /// Beyond what was synced a loss of power may leave any batches that were ever written there, also such as a cut
+    /// had removed.
+    fn adopt(&mut self, found: &Bytes, start: i64) {
+        let settled = self.model.durable.max(start);
+        self.model.batches.retain(|(next, _)| *next <= settled);
+        let kept = held(&self.model.batches, start, settled);
+        assert!(found.starts_with(&kept), "what was synced is there");
+        for batch in Batches(found.slice(kept.len()..)) {
+            let (header, bytes) = batch.unwrap();
+            assert!(self.written.contains(&bytes), "nothing is there that was never written");
+            self.model.batches.push((header.next_offset(), bytes));
+        }
+    }
+
     fn crash(&mut self, power: bool) {
         self.pending.clear();
         self.truncation = None;
+        // A new incarnation resumes no epoch: that is how recovery tells a file that came back from what replaced it.
+        self.model.epoch += 1;
         if power {
             self.disk.lose_power();
         } else {
@@ -290,15 +299,12 @@ impl World {
         assert!(bounds.contains(&start), "the log starts at {start}, which must be in {bounds:?}");
         assert!(power || end == self.model.end(), "a kill loses nothing");
         let found = self.read(Offset(start), Offset(end));
-        // A kill keeps the cut, and what power loss leaves is settled.
-        let uncut = if power { self.uncut.take() } else { None };
-        if let Some(uncut) = uncut.filter(|uncut| held(uncut, start, end) == found) {
-            self.model.batches = uncut;
+        if power {
+            self.adopt(&found, start);
         }
-        self.model.batches.retain(|(next, _)| *next <= end);
         assert_eq!(self.model.end(), end, "the log ends with a whole batch");
+        assert!(found == held(&self.model.batches, start, end), "what is there is what was written");
         self.model.start = start;
-        assert_eq!(found, held(&self.model.batches, start, end));
         self.resume_producer();
         // What survived may be lost to the next crash, unless it counts as synced already.
         self.model.durable = self.log.synced_offset().0;

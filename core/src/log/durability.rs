@@ -109,6 +109,8 @@ impl Durability {
         if self.files.is_empty() && !self.directory {
             return None;
         }
+        // Names that the earlier process removed are in doubt with the files that it cut.
+        self.directory |= !self.doubtful.is_empty();
         self.files.append(&mut self.doubtful);
         let files = std::mem::take(&mut self.files).into_iter().map(|file| disk.pin(file)).collect();
         let own = self.directory.then(|| dir.clone());

@@ -240,17 +240,29 @@ impl Opening {
         for base in leftovers {
             self.remove_segment(disk, base)?;
         }
-        // Of segments whose records are deleted the files may be gone.
+        // Files go only when the log durably starts behind them, the oldest first: what lies before one that is gone
+        // has come back, and goes again.
         let start = self.start.unwrap_or(oldest);
-        segments.retain(|mark| mark.next > start || self.unread.contains(&mark.base));
+        let is_gone = |mark: &SegmentMark| mark.next <= start && !self.unread.contains(&mark.base);
+        let gone = segments.iter().rposition(is_gone).map_or(0, |at| at + 1);
+        for mark in segments.drain(..gone) {
+            if self.unread.contains(&mark.base) {
+                self.unread.retain(|base| *base != mark.base);
+                self.remove_segment(disk, mark.base)?;
+            }
+        }
         self.next = segments.first().map_or(offset, |mark| mark.base);
+        // Beyond the checkpoint a lost cut may have brought back an older leader's batches: they say themselves whose
+        // they are.
+        self.epochs.truncate_end(offset);
+        if segments.is_empty() {
+            self.producers = producers;
+            return Ok(());
+        }
         let Some((active, sealed)) = segments.split_last().filter(|_| self.saved_epochs.is_some()) else {
             return Ok(());
         };
         self.producers = producers;
-        // Beyond the checkpoint a lost cut may have brought back an older leader's batches: they say themselves whose
-        // they are.
-        self.epochs.truncate_end(offset);
         for mark in sealed {
             let segment = self.open_sealed(disk, mark)?;
             self.next = segment.next;
@@ -427,6 +439,7 @@ impl Opening {
     fn remove_segment(&mut self, disk: &mut impl Disk, base: Offset) -> Result<u64, OpenLogError> {
         let (file, len) = self.open_file(disk, base)?;
         disk.close(file);
+        self.stale_removed = true;
         for path in [names::log(&self.dir, base), names::index(&self.dir, base), names::snapshot(&self.dir, base)] {
             remove_if_there(disk, &path).map_err(|error| self.io(error))?;
         }
