@@ -177,16 +177,21 @@ impl Hosted {
         self.lane.len() == 1
     }
 
-    /// Handles up to `inputs_max` inputs, then all that is due; returns how many calls that took, or `None` if it
-    /// would never end.
+    /// Handles up to `inputs_max` inputs, then all that is due, and nothing more after a halt; returns how many calls
+    /// that took, or `None` if it would never end.
     pub fn run(&mut self, now: Now, inputs_max: usize) -> Option<usize> {
-        let batch = self.inbox.len().min(inputs_max);
-        for input in self.inbox.drain(..batch) {
+        let mut inputs = 0;
+        while inputs < inputs_max
+            && self.outbox.halt.is_none()
+            && let Some(input) = self.inbox.pop_front()
+        {
             self.machine.handle(now, input, &mut self.outbox);
+            inputs += 1;
         }
         for timeouts in 0..TIMEOUTS_MAX {
-            if self.machine.poll_timeout().is_none_or(|(at, _)| at > now.mono) {
-                return Some(batch + timeouts);
+            let due = self.machine.poll_timeout().is_some_and(|(at, _)| at <= now.mono);
+            if !due || self.outbox.halt.is_some() {
+                return Some(inputs + timeouts);
             }
             self.machine.handle(now, Input::Timeout, &mut self.outbox);
         }

@@ -199,9 +199,12 @@ impl Oracle {
     /// Whether a reader who asked for an offset in an era may hear that there is no such offset.
     pub fn may_be_out_of_range(&self, place: Place, era: u32, offset: i64) -> bool {
         let topic = &self.topics[place.topic];
+        if topic.page_cache || topic.retention {
+            return true;
+        }
         let Some(partition) = self.partitions.get(&place) else { return offset != 0 };
         let beyond = offset > partition.slots.len() as i64;
-        topic.page_cache || topic.retention || beyond || offset < partition.delete_asked || partition.era != era
+        beyond || offset < partition.delete_asked || partition.era != era
     }
 
     /// Somebody asks to delete what lies before an offset.
