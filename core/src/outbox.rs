@@ -147,7 +147,7 @@ pub struct SyncRequest {
     pub token: SyncToken,
     /// Files whose bytes and length must be durable.
     pub files: Vec<Pin>,
-    /// Directories whose entries must be durable.
+    /// Directories whose entries must be durable. One that is gone by the time of the sync is passed over.
     pub directories: Vec<LogPath>,
 }
 

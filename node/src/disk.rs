@@ -342,12 +342,16 @@ impl Disk for DirectoryDisk {
     }
 }
 
-/// Makes the names in a directory durable.
+/// Makes the names in a directory durable. One that was removed or renamed since the sync was asked for has no names
+/// that anybody waits for.
 ///
 /// # Errors
 /// An I/O error; the directory's state on the medium is unknown then.
 pub fn sync_directory(root: &Path, directory: &LogPath) -> io::Result<()> {
-    File::open(absolute(root, directory))?.sync_all()
+    match File::open(absolute(root, directory)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        opened => opened?.sync_all(),
+    }
 }
 
 fn inode_of(metadata: &fs::Metadata) -> Inode {
@@ -411,5 +415,21 @@ fn storage_full_or(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::QuotaExceeded => io::Error::new(io::ErrorKind::StorageFull, error),
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A topic was deleted while a sync that named its directory was on its way: the broker took the missing directory
+    /// for a failed sync and halted.
+    #[test]
+    fn a_directory_that_is_gone_needs_no_sync() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = LogPath::root().join("partitions");
+        assert!(sync_directory(root.path(), &directory).is_ok());
+        fs::create_dir(absolute(root.path(), &directory)).unwrap();
+        assert!(sync_directory(root.path(), &directory).is_ok());
     }
 }

@@ -179,7 +179,7 @@ impl RecordIter {
         let key = fields.take_bytes(&whole)?;
         let value = fields.take_bytes(&whole)?;
         let count = fields.header_count()?;
-        let mut headers = Vec::with_capacity(count.min(fields.remaining() / 2));
+        let mut headers = Vec::with_capacity(count.min(whole.len() / 2));
         for _ in 0..count {
             let name = fields.take_bytes(&whole)?.ok_or(Fault::Reason("a header has no name"))?;
             headers.push((String::from_utf8_lossy(&name).into_owned(), fields.take_bytes(&whole)?));
