@@ -1,7 +1,7 @@
 //! Bugs that are planted on purpose, to see whether the simulator finds them.
 //!
 //! They exist only in a build with `--cfg planted`, which has a target folder of its own; there one is chosen at run
-//! time. In every other build [`is`] is a constant, and nothing of this is left in the binary.
+//! time. In every other build the guard is a constant, and nothing of this is left in the binary.
 
 /// A guard that can be taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 //!
 //! Files of a log's directory, `N` being an offset in 20 digits:
 //! * `N.log`: batches as they came, the first one at `N` or, after a gap, behind it.
-//! * `N.index`: where to find offsets and timestamps in it ([`index`]).
+//! * `N.index`: where to find offsets and timestamps in it (`index`).
 //! * `N.snapshot`: the producers' state before `N`.
 //! * `checkpoint`, `leader-epoch-checkpoint`, `log-start-offset`: small files with a version and a checksum.
 //!

@@ -5,7 +5,7 @@
 //!
 //! Invariants:
 //! * A connection between frames holds no buffer: all connections of a shard read into one.
-//! * One turn of the task reads at most [`BYTES_PER_TURN`].
+//! * One turn of the task reads at most `BYTES_PER_TURN`.
 //! * The machine hears `Opened` first, `Closed` last, each exactly once.
 
 mod budget;

@@ -228,11 +228,6 @@ impl<'a, R: BufRead> Fields<'a, R> {
         Ok(fields)
     }
 
-    /// How many bytes the record still has.
-    fn remaining(&self) -> usize {
-        self.left
-    }
-
     fn byte(&mut self) -> Result<u8, Fault> {
         self.claim(1)?;
         let byte = *self.source.fill_buf()?.first().ok_or(Fault::Reason("the batch ends inside it"))?;
