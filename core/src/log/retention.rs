@@ -130,11 +130,13 @@ impl Log {
     pub(super) fn move_start(&mut self, disk: &mut impl Disk, start: Offset) -> io::Result<u64> {
         disk.replace(&self.dir.join(names::START), &start_to_bytes(start))?;
         self.start = start;
+        // Noted at once: the start has moved even if the epochs find no room, and then counts as deleted.
+        let change = self.durability.touch_directory();
         let mut epochs = self.epochs.clone();
         if epochs.truncate_start(start) {
             self.save_epochs(disk, epochs)?;
         }
-        Ok(self.durability.touch_directory())
+        Ok(change)
     }
 
     /// Deletes the records below `offset`, which the next sync makes durable. Whole segments go with the next
