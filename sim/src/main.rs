@@ -38,6 +38,13 @@ enum Command {
         /// The seed.
         seed: u64,
     },
+    /// Plants each known bug in turn and searches for the first seed that finds it.
+    #[cfg(planted)]
+    Planted {
+        /// Seeds to search at most.
+        #[arg(long, default_value_t = 200)]
+        seeds: u64,
+    },
 }
 
 /// Lines of a failed seed's story that are printed.
@@ -49,6 +56,8 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run { seeds, from, minutes } => run(seeds, from, minutes),
         Command::Replay { seed } => replay(seed),
+        #[cfg(planted)]
+        Command::Planted { seeds } => planted(seeds),
     }
 }
 
@@ -88,6 +97,27 @@ fn replay(seed: u64) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints which seed finds each planted bug, and by which property.
+#[cfg(planted)]
+fn planted(seeds: u64) -> ExitCode {
+    use highwater_core::planted::{Bug, plant};
+
+    silence_panics();
+    let mut all_found = true;
+    println!("{:<28} {:>10}  property", "planted bug", "seeds");
+    for (name, bug) in Bug::ALL {
+        plant(Some(bug));
+        let found = (0..seeds).find_map(|seed| Some((seed, run_seed(seed, None).violation?)));
+        plant(None);
+        all_found &= found.is_some();
+        match found {
+            Some((seed, violation)) => println!("{name:<28} {:>10}  {}", seed + 1, violation.property),
+            None => println!("{name:<28} {:>10}  not found", format!("> {seeds}")),
+        }
+    }
+    if all_found { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs a failed seed again, to tell how it ends.
