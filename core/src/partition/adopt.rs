@@ -77,6 +77,8 @@ impl<D: Disk> Partitions<D> {
     fn open_partition(&mut self, now: Now, id: PartitionId, assignment: Assignment, out: &mut Outbox) {
         match self.open_log(now, id, &assignment, out) {
             Ok(log) => {
+                // A later image may have opened what still waits to be tried again.
+                self.unopened.remove(&id);
                 let leader = Leader::new(log, self.config.broker, assignment.leadership);
                 self.leaders.insert(id, leader);
                 self.lane.mark_dirty(id);
