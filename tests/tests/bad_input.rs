@@ -43,7 +43,6 @@ fn garbage_closes_its_connection_and_harms_no_other() {
         ("an API that does not exist", frame(11, &header(1234, 0))),
         ("a version that does not exist", frame(11, &header(1, 99))),
         ("a request that is longer than itself", frame(15, &[header(3, 1), vec![0x7f, 0xff, 0xff, 0xff]].concat())),
-        ("bytes behind the request", frame(14, &[header(18, 0), vec![1, 2, 3]].concat())),
     ];
     for (what, bytes) in &garbage {
         let mut client = connect();
