@@ -10,7 +10,7 @@ use super::{Partitions, Readiness, directory, halt_of};
 use crate::disk::{Disk, LogPath};
 use crate::event::Event;
 use crate::ids::{Offset, PartitionId, ShardId};
-use crate::log::{Log, LogConfig, OpenLogError};
+use crate::log::{BeginEpochError, Log, LogConfig, OpenLogError};
 use crate::outbox::{Halt, Outbox};
 use crate::time::Now;
 
@@ -131,8 +131,10 @@ impl<D: Disk> Partitions<D> {
         let leader = self.leaders.get_mut(&id).expect("it has just been opened or adopted");
         let Leadership { leader_epoch, ref topic, .. } = *leader.leadership();
         out.events.push(Event::BecameLeader { partition: id, topic: topic.to_string(), leader_epoch });
-        if let Err(error) = leader.log.assign_epoch(&mut self.disk, leader_epoch) {
-            self.note_failure(id, "cannot begin an epoch of", error, out);
+        match leader.log.begin_epoch(&mut self.disk, leader_epoch) {
+            Ok(()) => {}
+            Err(BeginEpochError::Io(error)) => self.note_failure(id, "cannot begin an epoch of", error, out),
+            Err(damaged @ BeginEpochError::Ahead { .. }) => out.halt(Halt::Damaged(damaged.to_string())),
         }
     }
 

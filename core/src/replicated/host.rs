@@ -20,7 +20,7 @@ use super::{Decision, LogRecord, Origin, RecordError, Refusal, StateMachine};
 use crate::disk::{Disk, FileSlice, LogPath};
 use crate::ids::{LeaderEpoch, Offset};
 use crate::limits::{METADATA_BATCH_BYTES_MAX, UNCOMMITTED_DECISIONS_MAX};
-use crate::log::{AppendError, Dirty, Log, LogConfig, OpenLogError, ReadError, Recovery};
+use crate::log::{AppendError, BeginEpochError, Dirty, Log, LogConfig, OpenLogError, ReadError, Recovery};
 use crate::outbox::Halt;
 use crate::time::Now;
 
@@ -55,6 +55,9 @@ pub enum OpenHostError {
     /// The log cannot be opened.
     #[error(transparent)]
     Log(#[from] OpenLogError),
+    /// The log is ahead of the term.
+    #[error(transparent)]
+    Epoch(#[from] BeginEpochError),
     /// The log opens but cannot be read.
     #[error("cannot read {dir}: {reason}")]
     Read {
@@ -88,11 +91,12 @@ impl<M: StateMachine> Host<M> {
         now: Now,
     ) -> Result<(Self, Recovery), OpenHostError> {
         let io = |error| OpenLogError::Io { dir: dir.clone(), error };
-        let (log, recovery) = if recovery_point == Offset(0) && !exists(disk, &dir).map_err(io)? {
+        let (mut log, recovery) = if recovery_point == Offset(0) && !exists(disk, &dir).map_err(io)? {
             (Log::create(disk, dir.clone(), log_config()).map_err(io)?, Recovery::default())
         } else {
             Log::open(disk, dir, log_config(), recovery_point, now)?
         };
+        log.begin_epoch(disk, EPOCH)?;
         let mut host = Self {
             machine,
             committed: log.synced_offset(),

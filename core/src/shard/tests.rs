@@ -10,10 +10,12 @@ use highwater_wire::{AnyRequest, AnyResponse, ApiKey, ErrorCode, Records};
 
 use super::*;
 use crate::controller::{Controller, ControllerRequest, ControllerResponse, Registration, Request};
+use crate::disk::LogPath;
 use crate::disk::memory::MemoryDisk;
 use crate::event::Event;
 use crate::ids::{ConnectionId, Incarnation, Offset, Ticket};
 use crate::outbox::{CloseReason, ConnectionInput, Flow, Part};
+use crate::partition::directory;
 use crate::replicated::{Origin, StateMachine};
 use crate::time::WallMs;
 use std::collections::VecDeque;
@@ -361,6 +363,22 @@ fn a_restart_begins_a_new_leader_epoch() {
     world.send(request, 12);
     let code = world.fetched().responses[0].partitions[0].error_code;
     assert_eq!(code, ErrorCode::FencedLeaderEpoch.code());
+}
+
+#[test]
+fn a_log_ahead_of_its_controller_stops_the_broker() {
+    let mut world = World::new();
+    world.append(0, &["a"]);
+    let (controller, next_offset) = (world.controller, world.next_offset);
+    let mut disk = world.shard.partitions.into_disk();
+    let root = LogPath::root().join(directory::PARTITIONS);
+    let log = root.join(&disk.list(&root).unwrap()[0].name).join("00000000000000000000.log");
+    disk.bytes_mut(&log).unwrap()[12] = 1;
+    let mut world = World { controller, next_offset, ..World::on(disk) };
+    world.controller_decides(Request::Register(Registration::new(&world.shard.config, Incarnation(9), 1)));
+    world.publish();
+    let Some(Halt::Damaged(message)) = &world.halt else { panic!("{:?}", world.halt) };
+    assert!(message.contains("leader epoch 16777216, but the cluster has only come to epoch 1"), "{message}");
 }
 
 #[test]
