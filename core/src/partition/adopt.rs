@@ -1,6 +1,6 @@
 //! How a shard follows the metadata: which logs it opens, leads, reconfigures and removes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use highwater_wire::ErrorCode;
@@ -155,10 +155,13 @@ impl<D: Disk> Partitions<D> {
         self.lane.mark_directory(LogPath::root().join(directory::PARTITIONS));
     }
 
-    /// Finishes removals that a crash interrupted, and reports directories that nobody knows.
+    /// Finishes removals that a crash interrupted, reports directories that nobody knows, and forgets how far logs were
+    /// synced that have none: they are deleted, or else their shard finds them missing by its own copy.
     fn tidy_directories(&mut self, assigned: &BTreeMap<PartitionId, Assignment>, out: &mut Outbox) -> Result<(), Halt> {
         let root = LogPath::root().join(directory::PARTITIONS);
         let entries = self.disk.list(&root).map_err(|error| halt_of("cannot list", root.as_str(), error))?;
+        let there: BTreeSet<PartitionId> = entries.iter().filter_map(|entry| directory::parse(&entry.name)).collect();
+        self.recovery_points.retain(|id| there.contains(&id) || assigned.contains_key(&id));
         for entry in entries {
             let path = root.join(&entry.name);
             let owned = |id: &PartitionId| ShardId::owner_of(*id, self.config.shards) == self.config.shard;

@@ -13,7 +13,8 @@ use crate::controller::{Controller, ControllerRequest, ControllerResponse, Regis
 use crate::disk::LogPath;
 use crate::disk::memory::MemoryDisk;
 use crate::event::Event;
-use crate::ids::{ConnectionId, Incarnation, Offset, Ticket};
+use crate::ids::{ConnectionId, Incarnation, Offset, PartitionIndex, Ticket, TopicId};
+use crate::log::RecoveryPoints;
 use crate::outbox::{CloseReason, ConnectionInput, Flow, Part};
 use crate::partition::directory;
 use crate::replicated::{Origin, StateMachine};
@@ -379,6 +380,19 @@ fn a_log_ahead_of_its_controller_stops_the_broker() {
     world.publish();
     let Some(Halt::Damaged(message)) = &world.halt else { panic!("{:?}", world.halt) };
     assert!(message.contains("leader epoch 16777216, but the cluster has only come to epoch 1"), "{message}");
+}
+
+#[test]
+fn what_was_synced_of_a_deleted_topic_is_forgotten_at_the_next_start() {
+    let mut disk = MemoryDisk::new();
+    let gone = PartitionId { topic: TopicId(0xdead), index: PartitionIndex(0) };
+    RecoveryPoints::open(&mut disk, SHARD).unwrap().record(&mut disk, &[(gone, Offset(5))]).unwrap();
+    let mut world = World::on(disk);
+    world.controller_decides(Request::Found { cluster_id: "test".to_owned() });
+    world.start();
+    world.create_topic("t", 1);
+    world.append(0, &["a"]);
+    assert_eq!(world.shard.partitions.recovery_point(gone), None);
 }
 
 #[test]
