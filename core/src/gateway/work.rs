@@ -65,7 +65,19 @@ impl Work {
             AnyRequest::DescribeTopicPartitions(request) => {
                 return Err(describe::topic_partitions(context, &request).into());
             }
-            AnyRequest::FindCoordinator(_) => unreachable!("not among the served APIs"),
+            AnyRequest::FindCoordinator(_)
+            | AnyRequest::OffsetCommit(_)
+            | AnyRequest::OffsetFetch(_)
+            | AnyRequest::JoinGroup(_)
+            | AnyRequest::Heartbeat(_)
+            | AnyRequest::LeaveGroup(_)
+            | AnyRequest::SyncGroup(_)
+            | AnyRequest::DescribeGroups(_)
+            | AnyRequest::ListGroups(_)
+            | AnyRequest::DeleteGroups(_)
+            | AnyRequest::OffsetDelete(_)
+            | AnyRequest::ConsumerGroupHeartbeat(_)
+            | AnyRequest::ConsumerGroupDescribe(_) => unreachable!("not among the served APIs"),
         })
     }
 
