@@ -148,7 +148,7 @@ impl Work {
     pub(super) fn end(self, context: &mut Context<'_>) -> Outcome {
         match self {
             Self::Produce(call) => call.end(),
-            Self::Fetch(call) => Outcome::Answer(call.end(context)),
+            Self::Fetch(call) => Outcome::Answer(Box::new(call.end(context))),
             Self::Offsets(call) => call.end(context.version).into(),
             Self::LogDirs(call) => call.end(context).into(),
             Self::Metadata(call) => call.end(context).into(),
