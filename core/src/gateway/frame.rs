@@ -1,7 +1,8 @@
 //! Cuts the bytes of a connection into request frames.
 //!
 //! Invariants:
-//! * A length prefix reserves nothing: the buffer grows with the bytes that have arrived, at most doubling.
+//! * A length prefix reserves nothing: the buffer grows with the bytes that have arrived, at most [`GROWTH`]-fold, so
+//!   that most of a frame is read into its place.
 //! * A connection that is between frames holds no buffer.
 
 use bytes::{Bytes, BytesMut};
@@ -34,6 +35,9 @@ pub struct FrameReader {
 
 /// How much room the first read of a frame's body gets.
 const FIRST_RESERVE_BYTES: usize = 64 * 1024;
+
+/// How many times the bytes that have arrived a buffer may hold. Memory that nothing was read into costs addresses only.
+const GROWTH: usize = 16;
 
 impl FrameReader {
     /// A reader at a frame's start that refuses frames of more than `len_max` bytes.
@@ -70,8 +74,10 @@ impl FrameReader {
     /// The buffer of a frame in progress, with spare room for bytes of this frame, so that a large body is read into
     /// its place. Append at most [`missing`](Self::missing) bytes, then call [`take_whole`](Self::take_whole).
     pub fn body_mut(&mut self) -> &mut BytesMut {
-        let step = self.body.len().max(FIRST_RESERVE_BYTES).min(self.missing());
-        self.reserve(step);
+        if self.body.capacity() == self.body.len() {
+            let step = (self.body.len() * (GROWTH - 1)).max(FIRST_RESERVE_BYTES).min(self.missing());
+            self.reserve(step);
+        }
         &mut self.body
     }
 
