@@ -87,9 +87,8 @@ impl Round {
 
     /// Files first: a name that survives without its bytes would look like damage.
     fn sync(&self, root: &Path) -> io::Result<()> {
-        for pin in self.files.values() {
-            OpenFile::of(pin).file().sync_data()?;
-        }
+        self.files.values().try_for_each(|pin| OpenFile::of(pin).begin_writeback())?;
+        self.files.values().try_for_each(|pin| OpenFile::of(pin).file().sync_data())?;
         self.directories.iter().try_for_each(|directory| disk::sync_directory(root, directory))
     }
 }
