@@ -52,6 +52,15 @@ pub const CONNECTION_REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Partitions that one fetch may read, sessions included.
 pub const FETCH_PARTITIONS_MAX: usize = 100_000;
 
+/// Bytes accepted while a sync runs from which on more is thought to be on its way.
+pub const SYNC_BULK_BYTES: u64 = 64 * 1024;
+
+/// Time between two syncs of a shard that gathers bulk traffic: about what a producer lingers (`linger.ms` is 5 by default).
+pub const SYNC_INTERVAL_UNDER_BULK: Duration = Duration::from_millis(4);
+
+/// Bytes that are synced at once, however long ago the last sync was.
+pub const SYNC_GATHERED_BYTES_MAX: u64 = 1024 * 1024;
+
 /// How often every log writes a checkpoint, so that recovery has little to read.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
 

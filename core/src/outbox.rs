@@ -1,8 +1,8 @@
 //! The boundary: what a driver puts in and what it carries out.
 //!
 //! The driver's loop is the same in every world: take a batch of inputs, `handle` each, then [`Input::Timeout`] for as
-//! long as `poll_timeout` is due, then deliver the outbox once. A shard that has unsynced bytes is due at once, which is
-//! what makes one sync cover a whole batch (group commit).
+//! long as `poll_timeout` is due, then deliver the outbox once. A shard that has unsynced bytes is due at once, or soon
+//! where more is on its way, which is what makes one sync cover a whole batch (group commit).
 
 use std::io;
 use std::net::IpAddr;

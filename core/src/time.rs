@@ -12,6 +12,16 @@ impl Instant {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// The next point after this one that is a multiple of `interval`: machines that know nothing of each other meet there.
+    ///
+    /// # Panics
+    /// If `interval` is zero.
+    #[must_use]
+    pub fn next_multiple_of(self, interval: Duration) -> Self {
+        let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+        Self((self.0 / interval + 1).saturating_mul(interval))
+    }
 }
 
 impl Add<Duration> for Instant {

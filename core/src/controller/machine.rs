@@ -145,8 +145,7 @@ impl From<Refusal> for ApiError {
             Refusal::Busy => ErrorCode::ThrottlingQuotaExceeded,
             Refusal::TooLarge => ErrorCode::PolicyViolation,
             Refusal::DiskFull => ErrorCode::KafkaStorageError,
-            Refusal::TooFewReplicas => ErrorCode::NotEnoughReplicas,
-            Refusal::Deposed | Refusal::Stopping => ErrorCode::NotController,
+            Refusal::Stopping => ErrorCode::NotController,
         };
         Self::new(code, refusal.to_string())
     }

@@ -178,12 +178,13 @@ impl<D: Disk> Partitions<D> {
         self.searches.complete(job, listed, out);
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due next. A shard with unsynced bytes is due at once.
+    /// When [`handle_timeout`](Self::handle_timeout) is due next. A shard with unsynced bytes is due at once,
+    /// or soon where more is on its way.
     pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
         if self.readiness == Readiness::Stopped {
             return None;
         }
-        let sync = self.lane.is_due().then_some((Instant(0), "sync"));
+        let sync = self.lane.due().map(|due| (due, "sync"));
         let produce = self.produces.poll_timeout().map(|due| (due, "produce deadline"));
         let retention = Some((self.retention_due, "retention check"));
         let checkpoint = Some((self.checkpoint_due, "checkpoint"));
@@ -202,8 +203,8 @@ impl<D: Disk> Partitions<D> {
             self.checkpoint_due = now.mono + limits::CHECKPOINT_INTERVAL;
             self.checkpoint_all(now, out);
         }
-        if self.lane.is_due() {
-            self.submit_sync(out);
+        if self.lane.due().is_some_and(|due| due <= now.mono) {
+            self.submit_sync(now, out);
         }
         self.answer_changed_watches(out);
     }
@@ -225,12 +226,6 @@ impl<D: Disk> Partitions<D> {
     /// The disk, for a driver that wants to look.
     pub fn disk(&self) -> &D {
         &self.disk
-    }
-
-    /// What is known of how far a log was synced.
-    #[cfg(test)]
-    pub(crate) fn recovery_point(&self, id: PartitionId) -> Option<Offset> {
-        self.recovery_points.get(id)
     }
 
     /// The disk, for a test that wants to change what it can do.
@@ -282,7 +277,7 @@ impl<D: Disk> Partitions<D> {
                 if let Some(base_offset) = accepted.rolled {
                     out.events.push(Event::SegmentRolled { partition: id, base_offset });
                 }
-                self.note_append(now, id, out);
+                self.note_append(now, id, batch.len() as u64, out);
                 accepted.answer.map(Ok)
             }
             Err(refused) => Some(Err(produce::refusal(refused).unwrap_or_else(|error| {
@@ -293,7 +288,7 @@ impl<D: Disk> Partitions<D> {
     }
 
     /// What follows from an append: the bytes need a sync, and where written bytes count, readers may see them.
-    fn note_append(&mut self, now: Now, id: PartitionId, out: &mut Outbox) {
+    fn note_append(&mut self, now: Now, id: PartitionId, bytes: u64, out: &mut Outbox) {
         if std::mem::take(&mut self.disk_is_full) {
             out.events.push(Event::DiskHasRoom);
         }
@@ -302,7 +297,7 @@ impl<D: Disk> Partitions<D> {
             self.checkpoint(now, id, out);
         }
         match self.leaders[&id].leadership().counting {
-            Counting::Synced => self.lane.mark_dirty(id),
+            Counting::Synced => self.lane.mark_appended(id, bytes),
             Counting::Written => self.note_progress(id, out),
         }
     }
@@ -476,7 +471,7 @@ impl<D: Disk> Partitions<D> {
         }
     }
 
-    fn submit_sync(&mut self, out: &mut Outbox) {
+    fn submit_sync(&mut self, now: Now, out: &mut Outbox) {
         let mut files = Vec::new();
         let mut directories = Vec::new();
         let mut reached = Vec::new();
@@ -496,7 +491,7 @@ impl<D: Disk> Partitions<D> {
             }
             Ok(()) | Err(_) => self.recovery_points.add_dirty(&self.disk, &mut files, &mut directories),
         }
-        out.syncs.push(self.lane.submit(files, directories, reached));
+        out.syncs.push(self.lane.submit(now.mono, files, directories, reached));
     }
 
     fn maybe_become_ready(&mut self, out: &mut Outbox) {

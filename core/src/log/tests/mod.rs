@@ -51,8 +51,7 @@ fn small() -> LogConfig {
 }
 
 fn append(log: &mut Log, disk: &mut MemoryDisk, records: &Bytes) -> Appended {
-    let epoch = log.latest_epoch().unwrap_or(EPOCH);
-    let appended = log.append_as_leader(disk, epoch, records, now(2000)).unwrap();
+    let appended = log.append_as_leader(disk, EPOCH, records, now(2000)).unwrap();
     log.check();
     appended
 }
