@@ -1,7 +1,5 @@
 //! Adding partitions to topics.
 
-use std::collections::BTreeSet;
-
 use highwater_wire::ErrorCode;
 use highwater_wire::create_partitions::{
     CreatePartitionsAssignment, CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
@@ -12,7 +10,7 @@ use super::draft::Draft;
 use super::error::ApiError;
 use super::image::{Image, Topic};
 use super::placement::{check_assignment, place};
-use super::topics::{Entropy, named_twice, new_partition, spend};
+use super::topics::{decide_each, new_partition, spend};
 use crate::ids::{BrokerId, PartitionIndex};
 use crate::limits::CREATED_PARTITIONS_MAX;
 
@@ -22,21 +20,14 @@ pub(super) fn decide_create(
     request: &CreatePartitionsRequest,
     entropy: u128,
 ) -> CreatePartitionsResponse {
-    let twice = named_twice(request.topics.iter().map(|topic| topic.name.as_str()));
     let mut budget = CREATED_PARTITIONS_MAX;
-    let mut seen = BTreeSet::new();
-    let mut results = Vec::new();
-    for (topic, entropy) in request.topics.iter().zip(Entropy(entropy)) {
-        if !seen.insert(topic.name.as_str()) {
-            continue;
-        }
-        let result = if twice.contains(topic.name.as_str()) {
-            Err(ApiError::new(ErrorCode::InvalidRequest, "the request names the topic twice"))
-        } else {
-            add_partitions(draft, topic, entropy, &mut budget)
-        };
-        results.push(outcome(topic, result.as_ref().err()));
-    }
+    let decided = decide_each(
+        &request.topics,
+        |topic| &topic.name,
+        entropy,
+        |topic, entropy| add_partitions(draft, topic, entropy, &mut budget),
+    );
+    let results = decided.into_iter().map(|(topic, result)| outcome(topic, result.err().as_ref())).collect();
     if request.validate_only {
         draft.discard();
     }

@@ -41,21 +41,17 @@ pub fn check_topic_name(name: &str) -> Result<(), ApiError> {
 
 /// Decides a CreateTopics request. Every topic succeeds or fails by itself.
 pub(super) fn decide_create(draft: &mut Draft, request: &CreateTopicsRequest, entropy: u128) -> CreateTopicsResponse {
-    let twice = named_twice(request.topics.iter().map(|topic| topic.name.as_str()));
     let mut budget = CREATED_PARTITIONS_MAX;
-    let mut seen = BTreeSet::new();
-    let mut topics = Vec::new();
-    for (topic, entropy) in request.topics.iter().zip(Entropy(entropy)) {
-        if !seen.insert(topic.name.as_str()) {
-            continue;
-        }
-        let result = if twice.contains(topic.name.as_str()) {
-            Err(ApiError::new(ErrorCode::InvalidRequest, "the request names the topic twice"))
-        } else {
-            create_topic(draft, topic, entropy, &mut budget)
-        };
-        topics.push(result.unwrap_or_else(|error| create_error(&topic.name, &error)));
-    }
+    let decided = decide_each(
+        &request.topics,
+        |topic| &topic.name,
+        entropy,
+        |topic, entropy| create_topic(draft, topic, entropy, &mut budget),
+    );
+    let one = |(topic, result): (&CreatableTopic, Result<_, _>)| {
+        result.unwrap_or_else(|error| create_error(&topic.name, &error))
+    };
+    let topics = decided.into_iter().map(one).collect();
     if request.validate_only {
         draft.discard();
     }
@@ -102,6 +98,27 @@ pub(super) fn refuse_delete(request: &DeleteTopicsRequest, error: &ApiError) -> 
     DeleteTopicsResponse { responses, ..DeleteTopicsResponse::default() }
 }
 
+/// Decides every topic that a request names, once and in its order; what is named twice is refused.
+pub(super) fn decide_each<'a, T, R>(
+    topics: &'a [T],
+    name: impl Fn(&T) -> &str,
+    entropy: u128,
+    mut decide: impl FnMut(&'a T, u128) -> Result<R, ApiError>,
+) -> Vec<(&'a T, Result<R, ApiError>)> {
+    let twice = named_twice(topics.iter().map(&name));
+    let mut refused = BTreeSet::new();
+    let mut decided = Vec::new();
+    for (topic, entropy) in topics.iter().zip(Entropy(entropy)) {
+        if !twice.contains(name(topic)) {
+            decided.push((topic, decide(topic, entropy)));
+        } else if refused.insert(name(topic)) {
+            let error = ApiError::new(ErrorCode::InvalidRequest, "the request names the topic twice");
+            decided.push((topic, Err(error)));
+        }
+    }
+    decided
+}
+
 /// Values that occur more than once.
 pub(super) fn named_twice<T: Ord + Copy>(values: impl Iterator<Item = T>) -> BTreeSet<T> {
     let mut seen = BTreeSet::new();
@@ -129,7 +146,7 @@ pub(super) fn spend(budget: &mut usize, wanted: usize) -> Result<(), ApiError> {
 }
 
 /// Different bits for each thing that one decision draws: a Weyl sequence, which repeats only after 2^128 steps.
-pub(super) struct Entropy(pub u128);
+struct Entropy(pub u128);
 
 impl Iterator for Entropy {
     type Item = u128;
