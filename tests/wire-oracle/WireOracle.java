@@ -34,8 +34,9 @@ import org.apache.kafka.common.record.internal.MemoryRecords;
  * Kafka's side of the oracle: its own message classes judge our bytes, its own schemas make bytes for us.
  *
  * "check" reads what `oracle write` (in core/wire/examples) writes and fails unless Kafka agrees with every line.
- * "make COUNT KEY:FIRST-LAST..." writes COUNT random messages of every version and direction, each as the bytes that the
- * schema allows and as those that the message class writes after reading them, which differ in needless tagged fields.
+ * "make COUNT KEY:FIRST-LAST... NAME:FIRST-LAST..." writes COUNT random messages of every version and direction, and
+ * COUNT random structs of every version, each as the bytes that the schema allows and as those that the message class
+ * writes after reading them, which differ in needless tagged fields.
  */
 public class WireOracle {
     static final HexFormat HEX = HexFormat.of();
@@ -44,12 +45,30 @@ public class WireOracle {
         switch (arguments[0]) {
             case "check" -> System.exit(new Checker().run() ? 0 : 1);
             case "make" -> new Maker(Integer.parseInt(arguments[1])).run(arguments);
-            default -> throw new IllegalArgumentException("check, or make COUNT KEY:FIRST-LAST...");
+            default -> throw new IllegalArgumentException("check, or make COUNT KEY|NAME:FIRST-LAST...");
         }
     }
 
     static ApiMessage empty(ApiMessageType api, String direction) {
         return direction.equals("request") ? api.newRequest() : api.newResponse();
+    }
+
+    /** A key or a value of __consumer_offsets, or what consumers put into a classic group. */
+    static Class<?> classOf(String name) {
+        String prefix = name.startsWith("ConsumerProtocol") ? "common.message." : "coordinator.group.generated.";
+        try {
+            return Class.forName("org.apache.kafka." + prefix + name);
+        } catch (ClassNotFoundException e) {
+            throw new IllegalArgumentException(e);
+        }
+    }
+
+    static Message empty(Class<?> struct) {
+        try {
+            return (Message) struct.getConstructor().newInstance();
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalArgumentException(e);
+        }
     }
 
     static String encoded(Message message, short version) {
@@ -61,6 +80,7 @@ public class WireOracle {
 
     static class Checker {
         final Map<Short, int[]> compared = new TreeMap<>();
+        final Map<String, int[]> structs = new TreeMap<>();
         final Map<Short, String> ranges = new TreeMap<>();
         final Set<Short> errors = new HashSet<>();
         int different;
@@ -74,6 +94,7 @@ public class WireOracle {
                     case "api" -> checkApi(Short.parseShort(words[1]), Short.parseShort(words[2]),
                         Short.parseShort(words[3]), Short.parseShort(words[4]));
                     case "message" -> checkMessage(Short.parseShort(words[1]), Short.parseShort(words[2]), words[3], words[4]);
+                    case "struct" -> checkStruct(words[1], Short.parseShort(words[2]), words[3]);
                     default -> differs("not a line of ours: " + line);
                 }
             }
@@ -86,8 +107,16 @@ public class WireOracle {
                 System.out.printf("made by us, read by Kafka: %-24s %-5s %6d compared%n",
                     ApiMessageType.fromApiKey(entry.getKey()).name, ranges.get(entry.getKey()), count);
             }
-            System.out.printf("%d messages of %d APIs and %d error codes, %d differ%n",
-                total, compared.size(), errors.size(), different);
+            for (Map.Entry<String, int[]> entry : structs.entrySet()) {
+                int count = entry.getValue()[0];
+                total += count;
+                Message message = empty(classOf(entry.getKey()));
+                if (message.lowestSupportedVersion() != 0 || message.highestSupportedVersion() != entry.getValue()[1])
+                    differs(entry.getKey() + ": Kafka has versions up to " + message.highestSupportedVersion());
+                System.out.printf("made by us, read by Kafka: %-44s %6d compared%n", entry.getKey(), count);
+            }
+            System.out.printf("%d messages of %d APIs, %d structs and %d error codes, %d differ%n",
+                total, compared.size(), structs.size(), errors.size(), different);
             return different == 0 && total > 0 && compared.keySet().equals(ranges.keySet());
         }
 
@@ -112,11 +141,21 @@ public class WireOracle {
             }
         }
 
-        /** A copy of a message has lost what Kafka did not understand, so that an unknown tag shows. */
         void checkMessage(short key, short version, String direction, String bytes) {
             ApiMessageType api = ApiMessageType.fromApiKey(key);
             compared.computeIfAbsent(key, unused -> new int[1])[0]++;
-            ApiMessage message = empty(api, direction);
+            checkBytes(api + " version " + version + " " + direction, empty(api, direction), version, bytes);
+        }
+
+        void checkStruct(String name, short version, String bytes) {
+            int[] counts = structs.computeIfAbsent(name, unused -> new int[2]);
+            counts[0]++;
+            counts[1] = Math.max(counts[1], version);
+            checkBytes(name + " version " + version, empty(classOf(name)), version, bytes);
+        }
+
+        /** A copy of a message has lost what Kafka did not understand, so that an unknown tag shows. */
+        void checkBytes(String what, Message message, short version, String bytes) {
             String again;
             try {
                 ByteBufferAccessor input = new ByteBufferAccessor(ByteBuffer.wrap(HEX.parseHex(bytes)));
@@ -126,7 +165,7 @@ public class WireOracle {
                 again = e.toString();
             }
             if (!again.equals(bytes))
-                differs(api + " version " + version + " " + direction + ": we sent " + bytes + "\n  Kafka    " + again + "\n  " + message);
+                differs(what + ": we sent " + bytes + "\n  Kafka    " + again + "\n  " + message);
         }
 
         void differs(String how) {
@@ -147,26 +186,42 @@ public class WireOracle {
             PrintWriter out = new PrintWriter(new BufferedWriter(new OutputStreamWriter(System.out, StandardCharsets.US_ASCII)));
             for (int i = 2; i < arguments.length; i++) {
                 String[] words = arguments[i].split("[:-]");
-                ApiMessageType api = ApiMessageType.fromApiKey(Short.parseShort(words[0]));
-                for (short version = Short.parseShort(words[1]); version <= Short.parseShort(words[2]); version++) {
-                    for (int n = 0; n < count; n++) {
-                        make(out, api, version, "request", api.requestSchemas()[version]);
-                        make(out, api, version, "response", api.responseSchemas()[version]);
-                    }
+                short last = Short.parseShort(words[2]);
+                for (short version = Short.parseShort(words[1]); version <= last; version++) {
+                    if (Character.isDigit(words[0].charAt(0))) makeMessages(out, Short.parseShort(words[0]), version);
+                    else makeStructs(out, words[0], version);
                 }
             }
             out.flush();
         }
 
-        void make(PrintWriter out, ApiMessageType api, short version, String direction, Schema schema) {
+        void makeMessages(PrintWriter out, short key, short version) {
+            ApiMessageType api = ApiMessageType.fromApiKey(key);
+            for (int n = 0; n < count; n++) {
+                make(out, "message " + key + " " + version + " request", api.newRequest(), version, api.requestSchemas()[version]);
+                make(out, "message " + key + " " + version + " response", api.newResponse(), version, api.responseSchemas()[version]);
+            }
+        }
+
+        void makeStructs(PrintWriter out, String name, short version) {
+            Schema[] schemas;
+            try {
+                schemas = (Schema[]) classOf(name).getField("SCHEMAS").get(null);
+            } catch (ReflectiveOperationException e) {
+                throw new IllegalArgumentException(e);
+            }
+            for (int n = 0; n < count; n++)
+                make(out, "struct " + name + " " + version, empty(classOf(name)), version, schemas[version]);
+        }
+
+        void make(PrintWriter out, String head, Message message, short version, Schema schema) {
             Struct struct = (Struct) value(schema, null);
             ByteBuffer buffer = ByteBuffer.allocate(struct.sizeOf());
             struct.writeTo(buffer);
             buffer.flip();
             String bytes = HEX.formatHex(buffer.array());
-            ApiMessage message = empty(api, direction);
             message.read(new ByteBufferAccessor(buffer), version);
-            out.println("message " + api.apiKey() + " " + version + " " + direction + " " + bytes + " " + encoded(message, version));
+            out.println(head + " " + bytes + " " + encoded(message, version));
         }
 
         Object value(Type type, Field field) {
@@ -179,10 +234,12 @@ public class WireOracle {
             return primitive(type);
         }
 
+        /** Kafka's schemas write the null of a tagged struct in a form that its classes do not read: there is none here. */
         Map<Integer, Object> taggedFields(TaggedFields tagged) {
             Map<Integer, Object> values = new TreeMap<>();
             tagged.fields().forEach((tag, field) -> {
-                if (random.nextBoolean()) values.put(tag, value(field.type, field));
+                Object value = value(field.type, field);
+                if (random.nextBoolean() && (value != null || !(field.type instanceof Schema))) values.put(tag, value);
             });
             return values;
         }

@@ -145,7 +145,8 @@ impl From<Refusal> for ApiError {
             Refusal::Busy => ErrorCode::ThrottlingQuotaExceeded,
             Refusal::TooLarge => ErrorCode::PolicyViolation,
             Refusal::DiskFull => ErrorCode::KafkaStorageError,
-            Refusal::Stopping => ErrorCode::NotController,
+            Refusal::TooFewReplicas => ErrorCode::NotEnoughReplicas,
+            Refusal::Deposed | Refusal::Stopping => ErrorCode::NotController,
         };
         Self::new(code, refusal.to_string())
     }

@@ -14,7 +14,19 @@ use crate::controller::Image;
 /// The versions of an API that are served; `None` for an API that exists only on paper so far.
 pub fn served(api: ApiKey) -> Option<RangeInclusive<i16>> {
     match api {
-        ApiKey::FindCoordinator => None,
+        ApiKey::FindCoordinator
+        | ApiKey::OffsetCommit
+        | ApiKey::OffsetFetch
+        | ApiKey::JoinGroup
+        | ApiKey::Heartbeat
+        | ApiKey::LeaveGroup
+        | ApiKey::SyncGroup
+        | ApiKey::DescribeGroups
+        | ApiKey::ListGroups
+        | ApiKey::DeleteGroups
+        | ApiKey::OffsetDelete
+        | ApiKey::ConsumerGroupHeartbeat
+        | ApiKey::ConsumerGroupDescribe => None,
         ApiKey::Produce
         | ApiKey::Fetch
         | ApiKey::ListOffsets

@@ -21,7 +21,7 @@ pub(super) struct CallId(pub(super) u64);
 /// What has become of a request.
 pub(super) enum Outcome {
     /// It is answered.
-    Answer(Answer),
+    Answer(Box<Answer>),
     /// It is done, and the protocol wants no answer.
     Silent,
     /// It cannot be answered: the connection is closed.
@@ -30,7 +30,7 @@ pub(super) enum Outcome {
 
 impl<R: Into<AnyResponse>> From<R> for Outcome {
     fn from(response: R) -> Self {
-        Self::Answer(Answer { response: response.into(), records: Vec::new() })
+        Self::Answer(Box::new(Answer { response: response.into(), records: Vec::new() }))
     }
 }
 

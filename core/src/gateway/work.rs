@@ -65,7 +65,19 @@ impl Work {
             AnyRequest::DescribeTopicPartitions(request) => {
                 return Err(describe::topic_partitions(context, &request).into());
             }
-            AnyRequest::FindCoordinator(_) => unreachable!("not among the served APIs"),
+            AnyRequest::FindCoordinator(_)
+            | AnyRequest::OffsetCommit(_)
+            | AnyRequest::OffsetFetch(_)
+            | AnyRequest::JoinGroup(_)
+            | AnyRequest::Heartbeat(_)
+            | AnyRequest::LeaveGroup(_)
+            | AnyRequest::SyncGroup(_)
+            | AnyRequest::DescribeGroups(_)
+            | AnyRequest::ListGroups(_)
+            | AnyRequest::DeleteGroups(_)
+            | AnyRequest::OffsetDelete(_)
+            | AnyRequest::ConsumerGroupHeartbeat(_)
+            | AnyRequest::ConsumerGroupDescribe(_) => unreachable!("not among the served APIs"),
         })
     }
 
@@ -136,7 +148,7 @@ impl Work {
     pub(super) fn end(self, context: &mut Context<'_>) -> Outcome {
         match self {
             Self::Produce(call) => call.end(),
-            Self::Fetch(call) => Outcome::Answer(call.end(context)),
+            Self::Fetch(call) => Outcome::Answer(Box::new(call.end(context))),
             Self::Offsets(call) => call.end(context.version).into(),
             Self::LogDirs(call) => call.end(context).into(),
             Self::Metadata(call) => call.end(context).into(),

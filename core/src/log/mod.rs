@@ -125,6 +125,27 @@ pub enum ReadError {
     Io(#[from] io::Error),
 }
 
+/// Why a leader cannot begin its epoch on a log.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginEpochError {
+    /// The log has records of a later epoch.
+    #[error(
+        "{dir} has records of leader epoch {latest}, but the cluster has only come to epoch {epoch}: the log is damaged or \
+         another cluster's; restore {dir} from a copy, or move it away to give up the partition's records"
+    )]
+    Ahead {
+        /// The log's directory.
+        dir: LogPath,
+        /// The log's newest epoch.
+        latest: LeaderEpoch,
+        /// The leader's.
+        epoch: LeaderEpoch,
+    },
+    /// The disk failed.
+    #[error("cannot begin a leader epoch: {0}")]
+    Io(#[from] io::Error),
+}
+
 impl Log {
     /// Makes an empty log at offset 0, and its directory. The directory's parent must exist.
     ///
@@ -248,6 +269,7 @@ impl Log {
         now: Now,
         origin: Origin,
     ) -> Result<Appended, AppendError> {
+        assert!(self.latest_epoch().is_none_or(|latest| latest <= epoch), "only the newest leader appends");
         let accepted = validate(&self.config, records, origin, epoch, self.end_offset(), now)?;
         let Accepted { header, body, log_append_time } = accepted;
         if origin == Origin::Client && header.has_producer_id() {
@@ -257,7 +279,7 @@ impl Log {
             self.producers.admit(&header)?;
         }
         let rolled = self.maybe_roll(disk, &header).map_err(AppendError::of_disk)?;
-        self.assign_epoch(disk, epoch).map_err(AppendError::of_disk)?;
+        self.assign_epoch_at(disk, epoch, self.end_offset()).map_err(AppendError::of_disk)?;
         self.write(disk, &header, &[&header.to_bytes(), &body]).map_err(AppendError::of_disk)?;
         Ok(Appended {
             base_offset: Offset(header.base_offset),
@@ -501,9 +523,13 @@ impl Log {
     /// A leader begins `epoch` where the log ends.
     ///
     /// # Errors
-    /// An I/O error.
-    pub fn assign_epoch(&mut self, disk: &mut impl Disk, epoch: LeaderEpoch) -> io::Result<()> {
-        self.assign_epoch_at(disk, epoch, self.end_offset())
+    /// The log has records of a later epoch: a batch's epoch lies outside its checksum, so a damaged one shows itself only
+    /// here. Recovery would take what this leader appends for an older leader's leftovers and cut it off. Or an I/O error.
+    pub fn begin_epoch(&mut self, disk: &mut impl Disk, epoch: LeaderEpoch) -> Result<(), BeginEpochError> {
+        match self.latest_epoch() {
+            Some(latest) if latest > epoch => Err(BeginEpochError::Ahead { dir: self.dir.clone(), latest, epoch }),
+            _ => Ok(self.assign_epoch_at(disk, epoch, self.end_offset())?),
+        }
     }
 
     fn assign_epoch_at(&mut self, disk: &mut impl Disk, epoch: LeaderEpoch, start: Offset) -> io::Result<()> {

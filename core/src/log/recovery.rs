@@ -255,21 +255,15 @@ impl Opening {
         // Beyond the checkpoint a lost cut may have brought back an older leader's batches: they say themselves whose
         // they are.
         self.epochs.truncate_end(offset);
-        if segments.is_empty() {
-            self.producers = producers;
-            return Ok(());
-        }
-        let Some((active, sealed)) = segments.split_last().filter(|_| self.saved_epochs.is_some()) else {
-            return Ok(());
-        };
         self.producers = producers;
+        let Some((active, sealed)) = segments.split_last() else { return Ok(()) };
         for mark in sealed {
             let segment = self.open_sealed(disk, mark)?;
             self.next = segment.next;
             self.segments.insert(mark.base, segment);
         }
         let scanner = self.resume_active(disk, active, offset)?;
-        self.scan(disk, active.base, scanner, offset)
+        self.scan(disk, active.base, scanner)
     }
 
     fn open_sealed(&mut self, disk: &mut impl Disk, mark: &SegmentMark) -> Result<Segment, OpenLogError> {
@@ -279,21 +273,39 @@ impl Opening {
             return Err(self.damaged(names::log(&self.dir, mark.base), len.min(mark.size), mark.base, reason));
         }
         let path = names::index(&self.dir, mark.base);
-        let index = Index::open_sealed(disk, &path, mark.base, mark.index_entries).map_err(|error| self.io(error))?;
-        if let Some(index) = index {
-            return Ok(marked_segment(mark, file, index));
+        if self.saved_epochs.is_some() {
+            let index = Index::open_sealed(disk, &path, mark.base, mark.index_entries);
+            if let Some(index) = index.map_err(|error| self.io(error))? {
+                return Ok(marked_segment(mark, file, index));
+            }
         }
-        self.recovery.files_rebuilt += 1;
-        let mut segment = Segment::empty(mark.base, file, Index::new(mark.base));
-        let mut scanner = Scanner::new(disk, file, 0).map_err(|error| self.io(error))?;
-        while let Scanned::Batch(header) = self.next_batch(disk, &mut scanner, &segment)? {
-            segment.note(&header, self.config.index_interval_bytes);
-        }
+        let mut segment = self.read_again(disk, mark, file)?;
         segment.index.seal(disk, &path).map_err(|error| self.io(error))?;
         Ok(segment)
     }
 
-    /// Prepares to read on where the checkpoint left off. Without a usable index the segment is read from its start.
+    /// Reads what the checkpoint knows of a segment whose index is unusable, or whose leader epochs are lost.
+    fn read_again(&mut self, disk: &impl Disk, mark: &SegmentMark, file: FileId) -> Result<Segment, OpenLogError> {
+        let mut segment = Segment::empty(mark.base, file, Index::new(mark.base));
+        let mut scanner = Scanner::new(disk, file, 0).map_err(|error| self.io(error))?;
+        while segment.size < mark.size {
+            let Scanned::Batch(header) = self.next_batch(disk, &mut scanner, &segment)? else { break };
+            segment.note(&header, self.config.index_interval_bytes);
+            if self.saved_epochs.is_none() {
+                self.epochs.assign(LeaderEpoch(header.partition_leader_epoch), Offset(header.base_offset));
+            }
+        }
+        self.recovery.bytes_read += segment.size;
+        self.recovery.files_rebuilt += 1;
+        if (segment.size, segment.next) == (mark.size, mark.next) {
+            return Ok(segment);
+        }
+        let (size, next) = (mark.size, mark.next);
+        let reason = format!("offset {} is reached there, where {next} should be reached at byte {size}", segment.next);
+        Err(self.damaged(names::log(&self.dir, mark.base), segment.size, segment.next.min(next), reason))
+    }
+
+    /// Prepares to read on where the checkpoint left off.
     fn resume_active(
         &mut self,
         disk: &mut impl Disk,
@@ -306,17 +318,17 @@ impl Opening {
             return Err(self.damaged(names::log(&self.dir, mark.base), len, offset, reason));
         }
         let path = names::index(&self.dir, mark.base);
-        let index = Index::open_active(disk, &path, mark.base, mark.index_entries).map_err(|error| self.io(error))?;
-        let (segment, from) = match index {
-            Some(index) => (marked_segment(mark, file, index), mark.size),
-            None => {
-                self.recovery.files_rebuilt += 1;
-                (Segment::empty(mark.base, file, Index::new(mark.base)), 0)
-            }
+        let index = match self.saved_epochs {
+            Some(_) => Index::open_active(disk, &path, mark.base, mark.index_entries),
+            None => Ok(None),
+        };
+        let segment = match index.map_err(|error| self.io(error))? {
+            Some(index) => marked_segment(mark, file, index),
+            None => self.read_again(disk, mark, file)?,
         };
         self.next = segment.next;
         self.segments.insert(mark.base, segment);
-        Scanner::new(disk, file, from).map_err(|error| self.io(error))
+        Scanner::new(disk, file, mark.size).map_err(|error| self.io(error))
     }
 
     fn open_marked(&mut self, disk: &mut impl Disk, mark: &SegmentMark) -> Result<(FileId, u64), OpenLogError> {
@@ -349,7 +361,7 @@ impl Opening {
             remove_if_there(disk, &names::index(&self.dir, base)).map_err(|error| self.io(error))?;
             self.segments.insert(base, Segment::empty(base, file, Index::new(base)));
             let scanner = Scanner::new(disk, file, 0).map_err(|error| self.io(error))?;
-            self.scan(disk, base, scanner, base)?;
+            self.scan(disk, base, scanner)?;
         }
         self.require_floor()?;
         for &base in files {
@@ -358,15 +370,8 @@ impl Opening {
         Ok(())
     }
 
-    /// Reads batches to the segment's end, and cuts off what is torn. Those below `known` are in the producers' state
-    /// already.
-    fn scan(
-        &mut self,
-        disk: &mut impl Disk,
-        base: Offset,
-        mut scanner: Scanner,
-        known: Offset,
-    ) -> Result<(), OpenLogError> {
+    /// Reads batches to the segment's end, and cuts off what is torn.
+    fn scan(&mut self, disk: &mut impl Disk, base: Offset, mut scanner: Scanner) -> Result<(), OpenLogError> {
         let interval = self.config.index_interval_bytes;
         let from = scanner.position();
         loop {
@@ -375,10 +380,8 @@ impl Opening {
             let segment = self.segments.get_mut(&base).expect("as above");
             segment.note(&header, interval);
             self.next = segment.next;
-            if Offset(header.base_offset) >= known {
-                self.producers.update(&header);
-                self.epochs.assign(LeaderEpoch(header.partition_leader_epoch), Offset(header.base_offset));
-            }
+            self.producers.update(&header);
+            self.epochs.assign(LeaderEpoch(header.partition_leader_epoch), Offset(header.base_offset));
         }
         self.recovery.bytes_read += scanner.position() - from;
         let torn = scanner.len() - scanner.position();

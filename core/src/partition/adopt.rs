@@ -1,6 +1,6 @@
 //! How a shard follows the metadata: which logs it opens, leads, reconfigures and removes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use highwater_wire::ErrorCode;
@@ -10,7 +10,7 @@ use super::{Partitions, Readiness, directory, halt_of};
 use crate::disk::{Disk, LogPath};
 use crate::event::Event;
 use crate::ids::{Offset, PartitionId, ShardId};
-use crate::log::{Log, LogConfig, OpenLogError};
+use crate::log::{BeginEpochError, Log, LogConfig, OpenLogError};
 use crate::outbox::{Halt, Outbox};
 use crate::time::Now;
 
@@ -131,8 +131,10 @@ impl<D: Disk> Partitions<D> {
         let leader = self.leaders.get_mut(&id).expect("it has just been opened or adopted");
         let Leadership { leader_epoch, ref topic, .. } = *leader.leadership();
         out.events.push(Event::BecameLeader { partition: id, topic: topic.to_string(), leader_epoch });
-        if let Err(error) = leader.log.assign_epoch(&mut self.disk, leader_epoch) {
-            self.note_failure(id, "cannot begin an epoch of", error, out);
+        match leader.log.begin_epoch(&mut self.disk, leader_epoch) {
+            Ok(()) => {}
+            Err(BeginEpochError::Io(error)) => self.note_failure(id, "cannot begin an epoch of", error, out),
+            Err(damaged @ BeginEpochError::Ahead { .. }) => out.halt(Halt::Damaged(damaged.to_string())),
         }
     }
 
@@ -153,10 +155,13 @@ impl<D: Disk> Partitions<D> {
         self.lane.mark_directory(LogPath::root().join(directory::PARTITIONS));
     }
 
-    /// Finishes removals that a crash interrupted, and reports directories that nobody knows.
+    /// Finishes removals that a crash interrupted, reports directories that nobody knows, and forgets how far logs were
+    /// synced that have none: they are deleted, or else their shard finds them missing by its own copy.
     fn tidy_directories(&mut self, assigned: &BTreeMap<PartitionId, Assignment>, out: &mut Outbox) -> Result<(), Halt> {
         let root = LogPath::root().join(directory::PARTITIONS);
         let entries = self.disk.list(&root).map_err(|error| halt_of("cannot list", root.as_str(), error))?;
+        let there: BTreeSet<PartitionId> = entries.iter().filter_map(|entry| directory::parse(&entry.name)).collect();
+        self.recovery_points.retain(|id| there.contains(&id) || assigned.contains_key(&id));
         for entry in entries {
             let path = root.join(&entry.name);
             let owned = |id: &PartitionId| ShardId::owner_of(*id, self.config.shards) == self.config.shard;

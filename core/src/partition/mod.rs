@@ -228,6 +228,12 @@ impl<D: Disk> Partitions<D> {
         &self.disk
     }
 
+    /// What is known of how far a log was synced.
+    #[cfg(test)]
+    pub(crate) fn recovery_point(&self, id: PartitionId) -> Option<Offset> {
+        self.recovery_points.get(id)
+    }
+
     /// The disk, for a test that wants to change what it can do.
     #[cfg(test)]
     pub(crate) fn disk_mut(&mut self) -> &mut D {

@@ -1,26 +1,20 @@
-//! Runs one [`StateMachine`] over its log.
+//! Runs one [`StateMachine`] over a log of its own.
 //!
-//! The machine is always at the log's end: it decides on everything that has been appended. What others see is what is
-//! committed, and so are the answers: an answer waits for the end of the log as it was when the machine decided, whether
-//! the decision changed something or only looked.
-//!
-//! Invariants, asserted by [`Host::check`]:
-//! * `committed <= end`, and committed never goes back.
-//! * Parked decisions are in the order of their ends, all above `committed`.
+//! Invariants, asserted by [`Host::check`], besides those of [`Hosted`]:
+//! * What is committed is in the log.
 //!
 //! Deliberately absent: replication. What the log's only copy has synced is committed; a quorum will say so instead.
 
-use std::collections::VecDeque;
 use std::io;
 
 use bytes::Bytes;
-use highwater_wire::records::{BatchBuilder, Batches, Compression, Record, records};
 
-use super::{Decision, LogRecord, Origin, RecordError, Refusal, StateMachine};
-use crate::disk::{Disk, FileSlice, LogPath};
+use super::hosted::{Hosted, MachineLog, Replay, ReplayError, Unwritten};
+use super::{Origin, RecordError, Refusal, StateMachine};
+use crate::disk::{Disk, LogPath};
 use crate::ids::{LeaderEpoch, Offset};
-use crate::limits::{METADATA_BATCH_BYTES_MAX, UNCOMMITTED_DECISIONS_MAX};
-use crate::log::{AppendError, Dirty, Log, LogConfig, OpenLogError, ReadError, Recovery};
+use crate::limits::METADATA_BATCH_BYTES_MAX;
+use crate::log::{BeginEpochError, Dirty, Log, LogConfig, OpenLogError, ReadError, Recovery};
 use crate::outbox::Halt;
 use crate::time::Now;
 
@@ -32,21 +26,8 @@ const REPLAY_BYTES: u64 = 1024 * 1024;
 
 /// A machine, its log, and what waits for a commit.
 pub struct Host<M: StateMachine> {
-    machine: M,
+    hosted: Hosted<M>,
     log: Log,
-    /// The end of what is committed.
-    committed: Offset,
-    /// What others see; none before everything that was recovered is committed.
-    view: Option<M::View>,
-    parked: VecDeque<Parked<M>>,
-    released: Vec<(Origin, M::Response)>,
-}
-
-/// A decision that waits for its commit.
-struct Parked<M: StateMachine> {
-    end: Offset,
-    view: M::View,
-    replies: Vec<(Origin, M::Response)>,
 }
 
 /// Why a machine cannot be brought to the end of its log.
@@ -55,6 +36,9 @@ pub enum OpenHostError {
     /// The log cannot be opened.
     #[error(transparent)]
     Log(#[from] OpenLogError),
+    /// The log is ahead of the term.
+    #[error(transparent)]
+    Epoch(#[from] BeginEpochError),
     /// The log opens but cannot be read.
     #[error("cannot read {dir}: {reason}")]
     Read {
@@ -88,32 +72,26 @@ impl<M: StateMachine> Host<M> {
         now: Now,
     ) -> Result<(Self, Recovery), OpenHostError> {
         let io = |error| OpenLogError::Io { dir: dir.clone(), error };
-        let (log, recovery) = if recovery_point == Offset(0) && !exists(disk, &dir).map_err(io)? {
+        let (mut log, recovery) = if recovery_point == Offset(0) && !exists(disk, &dir).map_err(io)? {
             (Log::create(disk, dir.clone(), log_config()).map_err(io)?, Recovery::default())
         } else {
             Log::open(disk, dir, log_config(), recovery_point, now)?
         };
-        let mut host = Self {
-            machine,
-            committed: log.synced_offset(),
-            log,
-            view: None,
-            parked: VecDeque::new(),
-            released: Vec::new(),
-        };
+        log.begin_epoch(disk, EPOCH)?;
+        let mut host = Self { hosted: Hosted::new(machine, log.synced_offset()), log };
         host.replay(disk)?;
-        host.park(Vec::new());
+        host.hosted.begin(host.log.end_offset());
         Ok((host, recovery))
     }
 
     /// The machine, at the end of its log.
     pub fn machine(&self) -> &M {
-        &self.machine
+        self.hosted.machine()
     }
 
     /// What is committed; none before everything that was recovered is.
     pub fn view(&self) -> Option<&M::View> {
-        self.view.as_ref()
+        self.hosted.view()
     }
 
     /// The end of the log.
@@ -131,40 +109,23 @@ impl<M: StateMachine> Host<M> {
     /// # Errors
     /// The log cannot be written, so that its tail is unknown.
     pub fn handle(&mut self, disk: &mut impl Disk, now: Now, request: &M::Request) -> Result<(), Halt> {
-        if self.parked.len() >= UNCOMMITTED_DECISIONS_MAX {
-            self.refuse(request, Refusal::Busy);
-            return Ok(());
-        }
-        let Decision { records, replies, soft } = self.machine.decide(now, request);
-        match self.append(disk, now, &records) {
-            Ok(()) => {}
-            Err(AppendError::Full) => {
-                self.refuse(request, Refusal::DiskFull);
-                return Ok(());
-            }
-            Err(AppendError::MessageTooLarge(_) | AppendError::RecordListTooLarge(_)) => {
-                self.refuse(request, Refusal::TooLarge);
-                return Ok(());
-            }
-            Err(AppendError::Io(error)) => {
+        match self.hosted.handle(&mut OwnLog { log: &mut self.log, disk }, now, request) {
+            Ok(()) | Err(Unwritten::Refused(_)) => Ok(()),
+            Err(Unwritten::Io(error)) => {
                 let path = self.log.dir().to_string();
-                return Err(Halt::Io { action: "cannot append to", path, error });
+                Err(Halt::Io { action: "cannot append to", path, error })
             }
-            Err(error) => panic!("a machine's batch is valid: {error}"),
         }
-        soft.into_iter().for_each(|soft| self.machine.absorb(soft));
-        self.park(replies);
-        Ok(())
     }
 
     /// Answers a request that is not to be decided.
     pub fn refuse(&mut self, request: &M::Request, refusal: Refusal) {
-        self.released.extend(self.machine.refuse(request, refusal));
+        self.hosted.refuse(request, refusal);
     }
 
     /// The answers that may leave, in order.
     pub fn take_released(&mut self) -> Vec<(Origin, M::Response)> {
-        std::mem::take(&mut self.released)
+        self.hosted.take_released()
     }
 
     /// What the next sync must cover; see [`Log::dirty`].
@@ -175,13 +136,12 @@ impl<M: StateMachine> Host<M> {
     /// The sync of the oldest [`Dirty`] under way has ended: what it covered is committed.
     pub fn handle_synced(&mut self, upto: Offset) {
         self.log.mark_synced(upto);
-        self.committed = self.committed.max(self.log.synced_offset());
-        self.release();
+        self.hosted.commit(self.log.synced_offset());
     }
 
     /// Whether everything appended is committed.
     pub fn is_settled(&self) -> bool {
-        self.parked.is_empty()
+        self.hosted.is_settled()
     }
 
     /// Saves what recovery would otherwise have to read again.
@@ -195,42 +155,8 @@ impl<M: StateMachine> Host<M> {
     /// Asserts the invariants of the module's head. Slow: for tests and the simulator.
     pub fn check(&self) {
         self.log.check();
-        assert!(self.committed <= self.end_offset(), "nothing is committed that is not in the log");
-        assert!(self.parked.iter().is_sorted_by_key(|parked| parked.end), "decisions are parked in order");
-        assert!(self.parked.front().is_none_or(|parked| parked.end > self.committed), "what is committed is released");
-    }
-
-    /// Appends one decision as one batch and applies it.
-    fn append(&mut self, disk: &mut impl Disk, now: Now, records: &[M::Record]) -> Result<(), AppendError> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        let mut batch = BatchBuilder::new(Compression::None).leader_epoch(EPOCH.0);
-        for record in records {
-            let (key, value) = record.to_key_value();
-            batch.push(&Record { timestamp: now.wall.0, key, value, ..Record::default() });
-        }
-        let appended = self.log.append_internal(disk, EPOCH, &batch.build(), now)?;
-        let mut offset = appended.base_offset;
-        for record in records {
-            self.machine.apply(offset, record);
-            offset = offset.advanced(1);
-        }
-        assert_eq!(offset, self.end_offset(), "every record of the batch was applied");
-        Ok(())
-    }
-
-    fn park(&mut self, replies: Vec<(Origin, M::Response)>) {
-        self.parked.push_back(Parked { end: self.end_offset(), view: self.machine.view(), replies });
-        self.release();
-    }
-
-    fn release(&mut self) {
-        let committed = self.committed;
-        while let Some(parked) = self.parked.pop_front_if(|parked| parked.end <= committed) {
-            self.view = Some(parked.view);
-            self.released.extend(parked.replies);
-        }
+        self.hosted.check();
+        assert!(self.hosted.committed() <= self.end_offset(), "nothing is committed that is not in the log");
     }
 
     /// Applies the whole log.
@@ -241,34 +167,31 @@ impl<M: StateMachine> Host<M> {
         while from < end {
             let read = self.log.read(disk, from, end, REPLAY_BYTES, true);
             let read = read.map_err(|error: ReadError| unreadable(error.to_string()))?;
-            let mut next = from;
-            for slice in &read.slices {
-                let bytes = read_slice(slice).map_err(|error| unreadable(error.to_string()))?;
-                next = self.replay_batches(&dir, bytes)?;
-            }
-            assert!(next > from, "a read below the end finds a batch");
-            from = next;
+            let replay = Replay::read(&read.slices).map_err(|error| match error {
+                ReplayError::Record { offset, error } => OpenHostError::Record { dir: dir.clone(), offset, error },
+                error => unreadable(error.to_string()),
+            })?;
+            assert!(replay.end > from, "a read below the end finds a batch");
+            self.hosted.replay(&replay.records);
+            from = replay.end;
         }
         Ok(())
     }
+}
 
-    /// Applies a run of whole batches, and says where it ends.
-    fn replay_batches(&mut self, dir: &LogPath, bytes: Bytes) -> Result<Offset, OpenHostError> {
-        let unreadable = |reason: String| OpenHostError::Read { dir: dir.clone(), reason };
-        let mut next = Offset(0);
-        for batch in Batches(bytes) {
-            let (header, batch) = batch.map_err(|error| unreadable(error.to_string()))?;
-            let limit = METADATA_BATCH_BYTES_MAX.into();
-            for record in records(&batch, limit).map_err(|error| unreadable(error.to_string()))? {
-                let record = record.map_err(|error| unreadable(error.to_string()))?;
-                let offset = Offset(record.offset);
-                let record = M::Record::from_key_value(record.key, record.value)
-                    .map_err(|error| OpenHostError::Record { dir: dir.clone(), offset, error })?;
-                self.machine.apply(offset, &record);
-            }
-            next = Offset(header.next_offset());
-        }
-        Ok(next)
+/// The log of a host, while its machine decides.
+struct OwnLog<'a, D> {
+    log: &'a mut Log,
+    disk: &'a mut D,
+}
+
+impl<D: Disk> MachineLog for OwnLog<'_, D> {
+    fn end_offset(&self) -> Offset {
+        self.log.end_offset()
+    }
+
+    fn append(&mut self, batch: &Bytes, now: Now) -> Result<Offset, Unwritten> {
+        Ok(self.log.append_internal(self.disk, EPOCH, batch, now)?.base_offset)
     }
 }
 
@@ -293,18 +216,15 @@ fn exists(disk: &impl Disk, dir: &LogPath) -> io::Result<bool> {
     }
 }
 
-fn read_slice(slice: &FileSlice) -> io::Result<Bytes> {
-    let len = usize::try_from(slice.len).map_err(|_| io::ErrorKind::FileTooLarge)?;
-    let mut bytes = vec![0; len];
-    slice.bytes.read_exact_at(slice.pos, &mut bytes)?;
-    Ok(bytes.into())
-}
-
 #[cfg(test)]
 mod tests {
+    use highwater_wire::records::{BatchBuilder, Compression, Record};
+
     use super::*;
     use crate::disk::memory::MemoryDisk;
     use crate::ids::{ShardId, Ticket};
+    use crate::limits::UNCOMMITTED_DECISIONS_MAX;
+    use crate::replicated::{Decision, LogRecord};
 
     const HUGE: u64 = 999_999;
 

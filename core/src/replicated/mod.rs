@@ -5,6 +5,7 @@
 //! applying cannot fail, and a decision of several records is either in the log as a whole or not at all.
 
 mod host;
+mod hosted;
 
 use bytes::Bytes;
 
@@ -12,6 +13,7 @@ use crate::Now;
 use crate::ids::{Offset, ShardId, Ticket};
 
 pub use host::{Host, OpenHostError};
+pub use hosted::{Hosted, MachineLog, Replay, ReplayError, Unwritten};
 
 /// A deterministic state whose changes are records of a log.
 pub trait StateMachine {
@@ -74,6 +76,12 @@ pub enum Refusal {
     /// The log's file system is full.
     #[error("the disk is full")]
     DiskFull,
+    /// Too few replicas are in sync.
+    #[error("too few replicas are in sync")]
+    TooFewReplicas,
+    /// Another broker decides from now on, or this one in a new term.
+    #[error("this broker no longer decides")]
+    Deposed,
     /// The broker stops.
     #[error("the broker is shutting down")]
     Stopping,

@@ -10,10 +10,13 @@ use highwater_wire::{AnyRequest, AnyResponse, ApiKey, ErrorCode, Records};
 
 use super::*;
 use crate::controller::{Controller, ControllerRequest, ControllerResponse, Registration, Request};
+use crate::disk::LogPath;
 use crate::disk::memory::MemoryDisk;
 use crate::event::Event;
-use crate::ids::{ConnectionId, Incarnation, Offset, Ticket};
+use crate::ids::{ConnectionId, Incarnation, Offset, PartitionIndex, Ticket, TopicId};
+use crate::log::RecoveryPoints;
 use crate::outbox::{CloseReason, ConnectionInput, Flow, Part};
+use crate::partition::directory;
 use crate::replicated::{Origin, StateMachine};
 use crate::time::WallMs;
 use std::collections::VecDeque;
@@ -361,6 +364,35 @@ fn a_restart_begins_a_new_leader_epoch() {
     world.send(request, 12);
     let code = world.fetched().responses[0].partitions[0].error_code;
     assert_eq!(code, ErrorCode::FencedLeaderEpoch.code());
+}
+
+#[test]
+fn a_log_ahead_of_its_controller_stops_the_broker() {
+    let mut world = World::new();
+    world.append(0, &["a"]);
+    let (controller, next_offset) = (world.controller, world.next_offset);
+    let mut disk = world.shard.partitions.into_disk();
+    let root = LogPath::root().join(directory::PARTITIONS);
+    let log = root.join(&disk.list(&root).unwrap()[0].name).join("00000000000000000000.log");
+    disk.bytes_mut(&log).unwrap()[12] = 1;
+    let mut world = World { controller, next_offset, ..World::on(disk) };
+    world.controller_decides(Request::Register(Registration::new(&world.shard.config, Incarnation(9), 1)));
+    world.publish();
+    let Some(Halt::Damaged(message)) = &world.halt else { panic!("{:?}", world.halt) };
+    assert!(message.contains("leader epoch 16777216, but the cluster has only come to epoch 1"), "{message}");
+}
+
+#[test]
+fn what_was_synced_of_a_deleted_topic_is_forgotten_at_the_next_start() {
+    let mut disk = MemoryDisk::new();
+    let gone = PartitionId { topic: TopicId(0xdead), index: PartitionIndex(0) };
+    RecoveryPoints::open(&mut disk, SHARD).unwrap().record(&mut disk, &[(gone, Offset(5))]).unwrap();
+    let mut world = World::on(disk);
+    world.controller_decides(Request::Found { cluster_id: "test".to_owned() });
+    world.start();
+    world.create_topic("t", 1);
+    world.append(0, &["a"]);
+    assert_eq!(world.shard.partitions.recovery_point(gone), None);
 }
 
 #[test]

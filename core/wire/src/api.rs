@@ -16,7 +16,15 @@ macro_rules! with_apis {
             Fetch = 1, fetch, FetchRequest, FetchResponse;
             ListOffsets = 2, list_offsets, ListOffsetsRequest, ListOffsetsResponse;
             Metadata = 3, metadata, MetadataRequest, MetadataResponse;
+            OffsetCommit = 8, offset_commit, OffsetCommitRequest, OffsetCommitResponse;
+            OffsetFetch = 9, offset_fetch, OffsetFetchRequest, OffsetFetchResponse;
             FindCoordinator = 10, find_coordinator, FindCoordinatorRequest, FindCoordinatorResponse;
+            JoinGroup = 11, join_group, JoinGroupRequest, JoinGroupResponse;
+            Heartbeat = 12, heartbeat, HeartbeatRequest, HeartbeatResponse;
+            LeaveGroup = 13, leave_group, LeaveGroupRequest, LeaveGroupResponse;
+            SyncGroup = 14, sync_group, SyncGroupRequest, SyncGroupResponse;
+            DescribeGroups = 15, describe_groups, DescribeGroupsRequest, DescribeGroupsResponse;
+            ListGroups = 16, list_groups, ListGroupsRequest, ListGroupsResponse;
             ApiVersions = 18, api_versions, ApiVersionsRequest, ApiVersionsResponse;
             CreateTopics = 19, create_topics, CreateTopicsRequest, CreateTopicsResponse;
             DeleteTopics = 20, delete_topics, DeleteTopicsRequest, DeleteTopicsResponse;
@@ -27,8 +35,12 @@ macro_rules! with_apis {
             AlterConfigs = 33, alter_configs, AlterConfigsRequest, AlterConfigsResponse;
             DescribeLogDirs = 35, describe_log_dirs, DescribeLogDirsRequest, DescribeLogDirsResponse;
             CreatePartitions = 37, create_partitions, CreatePartitionsRequest, CreatePartitionsResponse;
+            DeleteGroups = 42, delete_groups, DeleteGroupsRequest, DeleteGroupsResponse;
             IncrementalAlterConfigs = 44, incremental_alter_configs, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+            OffsetDelete = 47, offset_delete, OffsetDeleteRequest, OffsetDeleteResponse;
             DescribeCluster = 60, describe_cluster, DescribeClusterRequest, DescribeClusterResponse;
+            ConsumerGroupHeartbeat = 68, consumer_group_heartbeat, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
+            ConsumerGroupDescribe = 69, consumer_group_describe, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
             DescribeTopicPartitions = 75, describe_topic_partitions, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
         }
     };

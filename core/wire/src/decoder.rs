@@ -13,7 +13,7 @@
 use bytes::Bytes;
 
 use crate::encoder::STRING_BYTES_MAX;
-use crate::field::Field;
+use crate::field::{Field, Nullable};
 
 /// The most elements that all arrays of a request may have together.
 pub const ELEMENTS_MAX: usize = 1 << 20;
@@ -240,6 +240,14 @@ impl Decoder<'_> {
         Option<T>: Field,
     {
         if nullable { self.field(name) } else { self.field(name).map(Some) }
+    }
+
+    /// Reads a tagged field that may be null.
+    ///
+    /// # Errors
+    /// The bytes are not such a field.
+    pub fn tagged_nullable_field<T: Nullable>(&mut self, name: &'static str) -> Result<Option<T>, DecodeError> {
+        T::decode_tagged(self).map_err(|error| error.in_field(name))
     }
 
     /// Reads the tagged fields at a struct's end: `known` reads the field of a tag and says true, or says false to have

@@ -8,7 +8,7 @@
 
 use bytes::Bytes;
 
-use crate::field::Field;
+use crate::field::{Field, Nullable};
 
 /// The longest string that Kafka accepts, in bytes, compact or not.
 pub(crate) const STRING_BYTES_MAX: usize = i16::MAX as usize;
@@ -248,10 +248,33 @@ impl Encoder {
     /// # Errors
     /// The value cannot be written.
     pub fn tagged_field<T: Field>(&mut self, tag: u32, name: &'static str, value: &T) -> Result<(), EncodeError> {
+        self.tagged(tag, name, |out| value.encode(out))
+    }
+
+    /// Writes one of the tagged fields announced before, which may be null.
+    ///
+    /// # Errors
+    /// The value cannot be written.
+    pub fn tagged_nullable_field<T: Nullable>(
+        &mut self,
+        tag: u32,
+        name: &'static str,
+        value: &Option<T>,
+    ) -> Result<(), EncodeError> {
+        self.tagged(tag, name, |out| T::encode_tagged(value.as_ref(), out))
+    }
+
+    /// Writes a tag, and what `encode` writes behind its length.
+    fn tagged(
+        &mut self,
+        tag: u32,
+        name: &'static str,
+        encode: impl FnOnce(&mut Self) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
         self.put_unsigned_varint(tag);
         let start = self.bytes.len();
         let gaps = self.gaps.len();
-        self.field(name, value)?;
+        encode(self).map_err(|error| error.in_field(name))?;
         assert_eq!(gaps, self.gaps.len(), "{name} is tagged and holds a gap: its position would move");
         let len = self.bytes.len() - start;
         let len = u32::try_from(len).map_err(|_| self.error(EncodeErrorKind::TooLong(len)).in_field(name))?;

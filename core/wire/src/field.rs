@@ -36,6 +36,22 @@ pub trait Nullable: Field {
     /// # Errors
     /// The bytes are neither a value nor null.
     fn decode_nullable(input: &mut Decoder<'_>) -> Result<Option<Self>, DecodeError>;
+
+    /// Writes the null of the type, or a value, in the form that a tagged field has.
+    ///
+    /// # Errors
+    /// The version cannot represent the value.
+    fn encode_tagged(value: Option<&Self>, out: &mut Encoder) -> Result<(), EncodeError> {
+        Self::encode_nullable(value, out)
+    }
+
+    /// Reads a tagged field that can be null.
+    ///
+    /// # Errors
+    /// The bytes are neither a value nor null.
+    fn decode_tagged(input: &mut Decoder<'_>) -> Result<Option<Self>, DecodeError> {
+        Self::decode_nullable(input)
+    }
 }
 
 impl<T: Nullable> Field for Option<T> {
@@ -187,4 +203,21 @@ pub fn encode_nullable_struct<T: Field>(value: Option<&T>, out: &mut Encoder) ->
 /// The bytes are not such a struct.
 pub fn decode_nullable_struct<T: Field>(input: &mut Decoder<'_>) -> Result<Option<T>, DecodeError> {
     if i8::decode(input)? < 0 { Ok(None) } else { T::decode(input).map(Some) }
+}
+
+/// Writes a tagged struct behind the byte that says whether it is there: 1, or 0 for null, where others have -1.
+///
+/// # Errors
+/// The version cannot represent the value.
+pub fn encode_tagged_struct<T: Field>(value: Option<&T>, out: &mut Encoder) -> Result<(), EncodeError> {
+    i8::from(value.is_some()).encode(out)?;
+    value.map_or(Ok(()), |value| value.encode(out))
+}
+
+/// Reads a tagged struct behind the byte that says whether it is there.
+///
+/// # Errors
+/// The bytes are not such a struct.
+pub fn decode_tagged_struct<T: Field>(input: &mut Decoder<'_>) -> Result<Option<T>, DecodeError> {
+    if i8::decode(input)? <= 0 { Ok(None) } else { T::decode(input).map(Some) }
 }

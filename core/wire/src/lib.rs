@@ -14,11 +14,13 @@
 extern crate self as highwater_wire;
 
 pub mod api;
+pub mod consumer_protocol;
 pub mod decoder;
 pub mod encoder;
 mod error_code;
 pub mod field;
 pub mod frame;
+pub mod group_records;
 pub mod message;
 pub mod messages;
 mod payload;
@@ -28,11 +30,13 @@ pub mod testing;
 mod uuid;
 
 pub use api::{AnyRequest, AnyResponse, ApiKey};
+pub use consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
 pub use decoder::{DecodeError, DecodeErrorKind, Decoder};
 pub use encoder::{EncodeError, EncodeErrorKind, Encoded, Encoder, Gap, Piece};
 pub use error_code::ErrorCode;
 pub use field::Field;
 pub use frame::{RequestHeader, decode_request, decode_response, encode_request, encode_response};
+pub use group_records::GroupRecord;
 pub use highwater_wire_derive::{Message, Part};
 pub use message::{Message, RequestMessage, ResponseMessage};
 pub use messages::*;

@@ -51,7 +51,8 @@ fn small() -> LogConfig {
 }
 
 fn append(log: &mut Log, disk: &mut MemoryDisk, records: &Bytes) -> Appended {
-    let appended = log.append_as_leader(disk, EPOCH, records, now(2000)).unwrap();
+    let epoch = log.latest_epoch().unwrap_or(EPOCH);
+    let appended = log.append_as_leader(disk, epoch, records, now(2000)).unwrap();
     log.check();
     appended
 }

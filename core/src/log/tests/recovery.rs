@@ -326,6 +326,70 @@ fn a_start_beyond_the_recovered_end_goes_back_for_good() {
     );
 }
 
+/// Opens a log that was damaged; if that succeeds, it takes a record and opens again as it was.
+fn open_twice(disk: &mut MemoryDisk, recovery_point: Offset, story: &str) {
+    let Ok((mut log, _)) = Log::open(disk, dir(), small(), recovery_point, now(3000)) else { return };
+    log.check();
+    let epoch = LeaderEpoch(9);
+    if log.begin_epoch(disk, epoch).is_err() {
+        return;
+    }
+    log.append_as_leader(disk, epoch, &batch(1, 1000), now(2000)).unwrap();
+    let held = (log.start_offset(), log.end_offset());
+    drop(log);
+    let again = Log::open(disk, dir(), small(), recovery_point, now(3000));
+    let (again, _) = again.unwrap_or_else(|error| panic!("{story}: {error}"));
+    assert_eq!((again.start_offset(), again.end_offset()), held, "{story}");
+}
+
+/// Fuzzing found this: a leader epoch lies outside its batch's checksum, and once it had been overwritten by a high one,
+/// recovery took all that the leader appended for an older leader's leftovers.
+#[test]
+fn a_leader_epoch_overwritten_anywhere_is_refused_or_opens_twice() {
+    let written = written(&LogConfig::default(), false);
+    let starts: Vec<_> = (0..written.all.len()).filter(|at| batch_start(&written.batches, *at) == *at).collect();
+    assert_eq!(starts.len(), written.batches.len());
+    for at in starts.iter().flat_map(|start| start + 12..start + 16) {
+        for byte in 0..=255 {
+            let mut disk = written.disk.clone();
+            disk.bytes_mut(&segment(0)).unwrap()[at] = byte;
+            open_twice(&mut disk, Offset(0), &format!("byte {at} is {byte}"));
+        }
+    }
+    let mut disk = written.disk.clone();
+    disk.bytes_mut(&segment(0)).unwrap()[13] = 1;
+    let (mut log, _) = open(&mut disk, Offset(0)).unwrap();
+    assert_eq!(
+        log.begin_epoch(&mut disk, LeaderEpoch(7)).unwrap_err().to_string(),
+        "t-0 has records of leader epoch 65536, but the cluster has only come to epoch 7: the log is damaged or another \
+         cluster's; restore t-0 from a copy, or move it away to give up the partition's records"
+    );
+}
+
+/// Fuzzing found this: one file took the place of the leader epochs, so everything was read again, and another the place
+/// of a segment that the checkpoint knows. What it held reached the floor, the rest of the log was removed as torn off,
+/// and the next start found a segment of another length than the checkpoint says.
+#[test]
+fn a_log_with_exchanged_files_is_refused_or_opens_twice() {
+    for (checkpoint, recovery_point) in [(true, Offset(0)), (false, Offset(0)), (false, Offset(6))] {
+        let disk = written(&small(), checkpoint).disk;
+        let names: Vec<_> = disk.list(&dir()).unwrap().into_iter().map(|entry| dir().join(&entry.name)).collect();
+        let pairs = || names.iter().flat_map(|to| names.iter().map(move |from| (to, from)));
+        let exchange = |disk: &mut MemoryDisk, (to, from): (&LogPath, &LogPath)| {
+            let bytes = disk.bytes(from).unwrap().to_vec();
+            disk.put(to, bytes);
+        };
+        for first in pairs() {
+            for second in pairs() {
+                let mut disk = disk.clone();
+                exchange(&mut disk, first);
+                exchange(&mut disk, second);
+                open_twice(&mut disk, recovery_point, &format!("{first:?}, then {second:?}"));
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 

@@ -76,6 +76,19 @@ pub fn part(part: &Part) -> TokenStream {
             ) -> ::std::result::Result<::std::option::Option<Self>, ::highwater_wire::DecodeError> {
                 ::highwater_wire::field::decode_nullable_struct(input)
             }
+
+            fn encode_tagged(
+                value: ::std::option::Option<&Self>,
+                out: &mut ::highwater_wire::Encoder,
+            ) -> ::std::result::Result<(), ::highwater_wire::EncodeError> {
+                ::highwater_wire::field::encode_tagged_struct(value, out)
+            }
+
+            fn decode_tagged(
+                input: &mut ::highwater_wire::Decoder<'_>,
+            ) -> ::std::result::Result<::std::option::Option<Self>, ::highwater_wire::DecodeError> {
+                ::highwater_wire::field::decode_tagged_struct(input)
+            }
         }
 
         #sample
@@ -93,7 +106,8 @@ fn encode(part: &Part) -> TokenStream {
     });
     let write_tagged = tagged.iter().enumerate().map(|(index, field)| {
         let (name, tag, label) = (&field.name, field.tag, label(part, field));
-        quote! { if present[#index] { out.tagged_field(#tag, #label, &self.#name)?; } }
+        let write = if is_option(&field.ty) { quote!(tagged_nullable_field) } else { quote!(tagged_field) };
+        quote! { if present[#index] { out.#write(#tag, #label, &self.#name)?; } }
     });
     let tagged_fields = if tagged.is_empty() {
         quote! { out.begin_tagged_fields(0); }
@@ -146,7 +160,8 @@ fn decode(part: &Part) -> TokenStream {
     let tagged: Vec<_> = part.fields.iter().filter(|field| field.tag.is_some()).collect();
     let arms = tagged.iter().map(|field| {
         let (name, tag, label, exists) = (&field.name, field.tag, label(part, field), exists(field.versions));
-        quote! { #tag if #exists => #name = input.field(#label)?, }
+        let read = if is_option(&field.ty) { quote!(tagged_nullable_field) } else { quote!(field) };
+        quote! { #tag if #exists => #name = input.#read(#label)?, }
     });
     let tagged_fields = if tagged.is_empty() {
         quote! { input.tagged_fields(|_, _| ::std::result::Result::Ok(false))?; }
@@ -254,6 +269,10 @@ fn default(field: &PartField) -> TokenStream {
         Some(default) => quote! { (#default) },
         None => quote! { <#ty as ::std::default::Default>::default() },
     }
+}
+
+fn is_option(ty: &syn::Type) -> bool {
+    matches!(ty, syn::Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Option"))
 }
 
 fn label(part: &Part, field: &PartField) -> String {
