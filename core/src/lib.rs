@@ -18,6 +18,7 @@ pub mod controller;
 pub mod disk;
 pub mod event;
 pub mod gateway;
+pub mod group;
 pub mod ids;
 pub mod limits;
 pub mod log;

@@ -78,3 +78,16 @@ pub const DESCRIBED_PARTITIONS_MAX: usize = 2000;
 
 /// Bytes of one configuration value: what a string on the wire may have. Values grow when elements are appended to lists.
 pub const CONFIG_VALUE_BYTES_MAX: usize = i16::MAX as usize;
+
+/// Bytes that the members of one classic group may say of themselves: they are one record of the log, and the leader gets
+/// all of them in one answer.
+pub const CLASSIC_GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Members of one group that were given an id and have not come back with it.
+pub const GROUP_PENDING_MEMBERS_MAX: usize = 10_000;
+
+/// Committed offsets that one decision looks at, one group aside, when it looks for expired ones.
+pub const SWEPT_OFFSETS_MAX: usize = 10_000;
+
+/// Bytes of names in the tombstones that such a decision writes.
+pub const SWEPT_BYTES_MAX: usize = 512 * 1024;

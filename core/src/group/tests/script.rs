@@ -1,0 +1,381 @@
+//! The language of the scripts: `verb who key=value …`, in group `g` where no other is named.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use highwater_wire::heartbeat::HeartbeatRequest;
+use highwater_wire::join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse};
+use highwater_wire::leave_group::{LeaveGroupRequest, MemberIdentity};
+use highwater_wire::list_groups::ListGroupsRequest;
+use highwater_wire::offset_commit::{OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use highwater_wire::offset_delete::{OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
+use highwater_wire::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponseTopics};
+use highwater_wire::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
+use highwater_wire::{ConsumerProtocolSubscription, ErrorCode, Uuid};
+
+use super::*;
+
+/// Runs the steps of one script.
+pub(super) struct Runner {
+    pub world: World,
+    /// What each client knows of itself.
+    pub clients: BTreeMap<String, Known>,
+    /// Whose request is under way, and what it was.
+    pub asked: BTreeMap<u64, (String, &'static str)>,
+    /// How member ids are shown.
+    pub names: BTreeMap<String, String>,
+}
+
+/// What a client remembers of the answers that it got.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    member_id: String,
+    generation: i32,
+    count: usize,
+}
+
+/// The words of a step behind its verb.
+struct Words<'a>(Vec<&'a str>);
+
+impl<'a> Words<'a> {
+    fn who(&self) -> &'a str {
+        self.0.first().copied().unwrap_or("nobody")
+    }
+
+    fn find(&self, key: &str) -> Option<&'a str> {
+        self.0.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    }
+
+    fn number(&self, key: &str) -> Option<i64> {
+        self.find(key).map(|value| value.parse().unwrap())
+    }
+
+    fn seconds(&self, key: &str, default: i64) -> i32 {
+        i32::try_from(self.number(key).unwrap_or(default) * 1000).unwrap()
+    }
+
+    fn group(&self) -> String {
+        self.find("group").unwrap_or("g").to_owned()
+    }
+
+    fn instance(&self) -> Option<String> {
+        self.find("instance").map(str::to_owned)
+    }
+
+    /// Words that name a partition, as in `orders-0=5`.
+    fn partitions(&self) -> impl Iterator<Item = &&'a str> {
+        self.0
+            .iter()
+            .filter(|word| word.split('=').next().is_some_and(|name| name.contains('-') && !name.ends_with("-all")))
+    }
+
+    fn list(&self, key: &str) -> Vec<&'a str> {
+        self.find(key).map(|list| list.split(',').collect()).unwrap_or_default()
+    }
+}
+
+impl Runner {
+    /// Runs one step, and tells what left.
+    pub fn run(&mut self, step: &str) -> Vec<String> {
+        let mut words = step.split_whitespace();
+        let verb = words.next().unwrap();
+        let words = Words(words.collect());
+        match verb {
+            "join" => self.ask(&words, "join", self.join(&words)),
+            "sync" => self.ask(&words, "sync", self.sync(&words)),
+            "heartbeat" => self.ask(&words, "heartbeat", self.heartbeat(&words)),
+            "leave" => self.ask(&words, "leave", self.leave(&words)),
+            "commit" => self.ask(&words, "commit", self.commit(&words)),
+            "fetch" => self.ask(&words, "fetch", self.fetch(&words)),
+            "delete-offsets" => self.ask(&words, "delete-offsets", self.delete_offsets(&words)),
+            "describe" => {
+                let version = i16::try_from(words.number("v").unwrap_or(6)).unwrap();
+                self.ask(&words, "describe", GroupCall::DescribeGroups { version, groups: vec![words.group()] });
+            }
+            "delete" => self.ask(&words, "delete", GroupCall::DeleteGroups(vec![words.group()])),
+            "list" => {
+                let list = |key| words.list(key).into_iter().map(str::to_owned).collect();
+                let request = ListGroupsRequest { states_filter: list("states"), types_filter: list("types") };
+                self.ask(&words, "list", GroupCall::ListGroups(request));
+            }
+            "wait" => self.world.wait(Duration::from_secs(words.who().parse().unwrap())),
+            "fail-over" => self.world.fail_over(),
+            "create-topic" => drop(self.world.create_topic(words.who(), 4)),
+            "delete-topic" => self.world.delete_topic(words.who()),
+            other => panic!("no such step: {other}"),
+        }
+        self.render_answers()
+    }
+
+    fn ask(&mut self, words: &Words<'_>, what: &'static str, call: GroupCall) {
+        let who = words.who().to_owned();
+        self.asked.insert(self.world.asked + 1, (who.clone(), what));
+        self.world.ask(&who, call);
+    }
+
+    fn known(&self, words: &Words<'_>) -> Known {
+        let mut known = self.clients.get(words.who()).cloned().unwrap_or_default();
+        if let Some(id) = words.find("id") {
+            let named = self.names.iter().find(|(_, name)| *name == id).map(|(id, _)| id.clone());
+            known.member_id = named.unwrap_or_else(|| id.trim_matches('"').to_owned());
+        }
+        known.generation = words.number("generation").map_or(known.generation, |number| number.try_into().unwrap());
+        known
+    }
+
+    fn join(&self, words: &Words<'_>) -> GroupCall {
+        let protocols = words.find("protocols").unwrap_or("range");
+        let topics: Vec<String> = words.list("topics").into_iter().map(str::to_owned).collect();
+        let metadata = if topics.is_empty() {
+            Bytes::copy_from_slice(words.find("metadata").unwrap_or("m").as_bytes())
+        } else {
+            ConsumerProtocolSubscription { topics, generation_id: -1, ..Default::default() }.to_bytes(3).unwrap()
+        };
+        let protocol = |name: &str| JoinGroupRequestProtocol { name: name.to_owned(), metadata: metadata.clone() };
+        let session_timeout_ms = words.seconds("session", 30);
+        let request = JoinGroupRequest {
+            group_id: words.group(),
+            session_timeout_ms,
+            rebalance_timeout_ms: words.seconds("rebalance", 60),
+            member_id: self.known(words).member_id,
+            group_instance_id: words.instance(),
+            protocol_type: words.find("type").unwrap_or("consumer").to_owned(),
+            protocols: protocols.split(',').filter(|name| *name != "none").map(protocol).collect(),
+            reason: None,
+        };
+        GroupCall::JoinGroup { version: i16::try_from(words.number("v").unwrap_or(9)).unwrap(), request }
+    }
+
+    fn sync(&self, words: &Words<'_>) -> GroupCall {
+        let known = self.known(words);
+        let assignment = |word: &&str| {
+            let (name, assignment) = word.split_once(':').unwrap();
+            let member_id = self.names.iter().find(|(_, known)| *known == name).unwrap().0.clone();
+            SyncGroupRequestAssignment { member_id, assignment: Bytes::copy_from_slice(assignment.as_bytes()) }
+        };
+        GroupCall::SyncGroup(SyncGroupRequest {
+            group_id: words.group(),
+            generation_id: known.generation,
+            member_id: known.member_id,
+            group_instance_id: words.instance(),
+            protocol_type: words.find("type").map(str::to_owned),
+            protocol_name: words.find("protocol").map(str::to_owned),
+            assignments: words.list("assign").iter().map(assignment).collect(),
+        })
+    }
+
+    fn heartbeat(&self, words: &Words<'_>) -> GroupCall {
+        let known = self.known(words);
+        GroupCall::Heartbeat(HeartbeatRequest {
+            group_id: words.group(),
+            generation_id: known.generation,
+            member_id: known.member_id,
+            group_instance_id: words.instance(),
+        })
+    }
+
+    fn leave(&self, words: &Words<'_>) -> GroupCall {
+        let mut members = vec![MemberIdentity {
+            member_id: self.known(words).member_id,
+            group_instance_id: words.instance(),
+            reason: None,
+        }];
+        members.extend(words.list("and").into_iter().map(|name| MemberIdentity {
+            member_id: self.clients.get(name).map(|known| known.member_id.clone()).unwrap_or_else(|| name.to_owned()),
+            ..MemberIdentity::default()
+        }));
+        GroupCall::LeaveGroup(LeaveGroupRequest { group_id: words.group(), members, ..Default::default() })
+    }
+
+    fn topic_id(&self, name: &str) -> Uuid {
+        self.world.image.topic(name).map_or(Uuid::ZERO, |topic| Uuid(topic.id.0))
+    }
+
+    fn commit(&self, words: &Words<'_>) -> GroupCall {
+        let known = self.known(words);
+        let topic = |word: &&str| {
+            let (partition, rest) = word.split_once('=').unwrap();
+            let (offset, metadata) = rest.split_once('/').unwrap_or((rest, ""));
+            let (name, index) = partition.split_once('-').unwrap();
+            let partition = OffsetCommitRequestPartition {
+                partition_index: index.parse().unwrap(),
+                committed_offset: offset.parse().unwrap(),
+                committed_leader_epoch: 5,
+                committed_metadata: Some(metadata.to_owned()),
+            };
+            OffsetCommitRequestTopic {
+                name: name.to_owned(),
+                topic_id: self.topic_id(name),
+                partitions: vec![partition],
+            }
+        };
+        let is_anonymous = known.member_id.is_empty() && words.find("generation").is_none();
+        GroupCall::OffsetCommit {
+            version: i16::try_from(words.number("v").unwrap_or(9)).unwrap(),
+            request: OffsetCommitRequest {
+                group_id: words.group(),
+                generation_id_or_member_epoch: if is_anonymous { -1 } else { known.generation },
+                member_id: known.member_id,
+                group_instance_id: words.instance(),
+                retention_time_ms: words.number("retention").unwrap_or(-1),
+                topics: words.partitions().map(topic).collect(),
+            },
+        }
+    }
+
+    fn fetch(&self, words: &Words<'_>) -> GroupCall {
+        let topic = |word: &&str| {
+            let (name, index) = word.split_once('-').unwrap();
+            OffsetFetchRequestTopics {
+                name: name.to_owned(),
+                topic_id: self.topic_id(name),
+                partition_indexes: vec![index.parse().unwrap()],
+            }
+        };
+        let topics: Vec<_> = words.partitions().map(topic).collect();
+        GroupCall::OffsetFetch(OffsetFetchRequestGroup {
+            group_id: words.group(),
+            member_id: None,
+            member_epoch: -1,
+            topics: (!topics.is_empty()).then_some(topics),
+        })
+    }
+
+    fn delete_offsets(&self, words: &Words<'_>) -> GroupCall {
+        let topic = |word: &&str| {
+            let (name, index) = word.split_once('-').unwrap();
+            let partitions = vec![OffsetDeleteRequestPartition { partition_index: index.parse().unwrap() }];
+            OffsetDeleteRequestTopic { name: name.to_owned(), partitions }
+        };
+        let topics = words.partitions().map(topic).collect();
+        GroupCall::OffsetDelete(OffsetDeleteRequest { group_id: words.group(), topics })
+    }
+
+    fn render_answers(&mut self) -> Vec<String> {
+        let answers = std::mem::take(&mut self.world.answers);
+        for (ticket, response) in &answers {
+            if let GroupResponse::JoinGroup(response) = response {
+                let (who, _) = self.asked[ticket].clone();
+                self.learn(&who, response);
+            }
+        }
+        let mut lines = Vec::new();
+        for (ticket, response) in answers {
+            let (who, what) = self.asked.remove(&ticket).expect("every request is answered once");
+            lines.extend(self.render(response).into_iter().map(|text| format!("{who} {what}: {text}")));
+        }
+        lines
+    }
+
+    fn render(&self, response: GroupResponse) -> Vec<String> {
+        let text = match response {
+            GroupResponse::JoinGroup(response) => self.render_join(&response),
+            GroupResponse::SyncGroup(response) => match error(response.error_code) {
+                None => format!("{:?}", str::from_utf8(&response.assignment).unwrap()),
+                Some(error) => error,
+            },
+            GroupResponse::Heartbeat(response) => outcome(response.error_code),
+            GroupResponse::LeaveGroup(response) if response.error_code != 0 => outcome(response.error_code),
+            GroupResponse::LeaveGroup(response) => {
+                response.members.iter().map(|one| outcome(one.error_code)).collect::<Vec<_>>().join(" ")
+            }
+            GroupResponse::OffsetCommit(response) => {
+                let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+                partitions.map(|one| outcome(one.error_code)).collect::<Vec<_>>().join(" ")
+            }
+            GroupResponse::OffsetFetch(response) if response.error_code != 0 => outcome(response.error_code),
+            GroupResponse::OffsetFetch(response) => render_offsets(&response.topics),
+            GroupResponse::OffsetDelete(response) if response.error_code != 0 => outcome(response.error_code),
+            GroupResponse::OffsetDelete(response) => {
+                let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+                partitions.map(|one| outcome(one.error_code)).collect::<Vec<_>>().join(" ")
+            }
+            GroupResponse::DescribeGroups(groups) => return groups.iter().map(|one| self.render_group(one)).collect(),
+            GroupResponse::ListGroups(groups) => {
+                let group = |one: &highwater_wire::list_groups::ListedGroup| {
+                    format!("{}({},{},{})", one.group_id, one.protocol_type, one.group_state, one.group_type)
+                };
+                let groups = groups.unwrap();
+                if groups.is_empty() {
+                    return vec!["nothing".to_owned()];
+                }
+                groups.iter().map(group).collect::<Vec<_>>().join(" ")
+            }
+            GroupResponse::DeleteGroups(results) => {
+                results.iter().map(|one| outcome(one.error_code)).collect::<Vec<_>>().join(" ")
+            }
+        };
+        vec![text]
+    }
+
+    fn render_join(&self, response: &JoinGroupResponse) -> String {
+        if let Some(error) = error(response.error_code) {
+            return error;
+        }
+        let members = response.members.iter().map(|member| self.name(&member.member_id)).collect::<Vec<_>>().join(",");
+        let skip = if response.skip_assignment { " skip" } else { "" };
+        format!(
+            "generation {} as {}, {} led by {} [{members}]{skip}",
+            response.generation_id,
+            self.name(&response.member_id),
+            response.protocol_name.as_deref().unwrap_or("none"),
+            self.name(&response.leader),
+        )
+    }
+
+    /// A client takes the id and the generation that it is told.
+    fn learn(&mut self, who: &str, response: &JoinGroupResponse) {
+        if response.error_code != 0 && response.error_code != ErrorCode::MemberIdRequired.code() {
+            return;
+        }
+        let known = self.clients.entry(who.to_owned()).or_default();
+        if !self.names.contains_key(&response.member_id) {
+            known.count += 1;
+            let name = if known.count == 1 { who.to_owned() } else { format!("{who}{}", known.count) };
+            self.names.insert(response.member_id.clone(), name);
+        }
+        known.member_id.clone_from(&response.member_id);
+        known.generation = response.generation_id;
+    }
+
+    fn name(&self, member_id: &str) -> String {
+        self.names.get(member_id).cloned().unwrap_or_else(|| format!("{member_id:?}"))
+    }
+
+    fn render_group(&self, group: &highwater_wire::describe_groups::DescribedGroup) -> String {
+        if let Some(error) = error(group.error_code) {
+            return format!("{error} {}", group.group_state);
+        }
+        let member = |one: &highwater_wire::describe_groups::DescribedGroupMember| {
+            let bytes = |bytes: &Bytes| str::from_utf8(bytes).unwrap_or("?").to_owned();
+            format!(" {}({}:{})", self.name(&one.member_id), bytes(&one.member_metadata), bytes(&one.member_assignment))
+        };
+        let members: String = group.members.iter().map(member).collect();
+        format!("{} {:?} {:?}{members}", group.group_state, group.protocol_type, group.protocol_data)
+    }
+}
+
+fn render_offsets(topics: &[OffsetFetchResponseTopics]) -> String {
+    let mut texts = Vec::new();
+    for topic in topics {
+        for partition in &topic.partitions {
+            let metadata = partition.metadata.as_deref().filter(|text| !text.is_empty());
+            let metadata = metadata.map(|text| format!("/{text}")).unwrap_or_default();
+            texts
+                .push(format!("{}-{}={}{metadata}", topic.name, partition.partition_index, partition.committed_offset));
+        }
+    }
+    if texts.is_empty() { "nothing".to_owned() } else { texts.join(" ") }
+}
+
+fn error(code: i16) -> Option<String> {
+    (code != 0).then(|| outcome(code))
+}
+
+fn outcome(code: i16) -> String {
+    match ErrorCode::try_from(code).unwrap() {
+        ErrorCode::None => "ok".to_owned(),
+        error => error.name().to_owned(),
+    }
+}
