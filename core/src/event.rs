@@ -1,6 +1,7 @@
 //! What a broker reports about itself: typed, without prose. `node` renders events as log lines and metrics, `sim` draws
 //! them on its timeline.
 
+use crate::group::GroupEvent;
 use crate::ids::ConnectionId;
 use crate::ids::{LeaderEpoch, Offset, PartitionId};
 use crate::outbox::CloseReason;
@@ -65,6 +66,15 @@ pub enum Event {
         /// Its path in the data directory.
         path: String,
     },
+    /// The coordinator of the groups in one partition has read its log and serves.
+    CoordinatorLoaded {
+        /// The partition of `__consumer_offsets`.
+        partition: PartitionId,
+        /// Up to where it has read.
+        log_end_offset: Offset,
+    },
+    /// Something has happened to a group.
+    Group(GroupEvent),
     /// The core closed a connection.
     ConnectionClosed {
         /// Which.

@@ -79,6 +79,15 @@ pub const DESCRIBED_PARTITIONS_MAX: usize = 2000;
 /// Bytes of one configuration value: what a string on the wire may have. Values grow when elements are appended to lists.
 pub const CONFIG_VALUE_BYTES_MAX: usize = i16::MAX as usize;
 
+/// Bytes of a group coordinator's log that one job reads, but for a batch that is larger.
+pub const LOAD_BYTES: u64 = 1024 * 1024;
+
+/// Requests that wait in one group coordinator for other members, or for their commit.
+pub const COORDINATOR_REQUESTS_MAX: usize = 100_000;
+
+/// After how long a group coordinator tries again to write what it could not.
+pub const COORDINATOR_RETRY: Duration = Duration::from_millis(500);
+
 /// Bytes that the members of one classic group may say of themselves: they are one record of the log, and the leader gets
 /// all of them in one answer.
 pub const CLASSIC_GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;

@@ -10,6 +10,7 @@ use highwater_wire::ErrorCode;
 
 use crate::controller::{ControllerRequest, ControllerResponse, Image};
 use crate::disk::{FileSlice, Space};
+use crate::group::{Client, GroupCall, GroupResponse};
 use crate::ids::{LeaderEpoch, Offset, PartitionId, Ticket};
 use crate::log::RecordError;
 use crate::time::{Instant, WallMs};
@@ -44,6 +45,24 @@ pub enum ShardMessage {
         ticket: Ticket,
         /// What to do.
         request: PartitionRequest,
+    },
+    /// Asks a group coordinator.
+    GroupRequest {
+        /// Comes back with the answer.
+        ticket: Ticket,
+        /// The partition of `__consumer_offsets` that the coordinator is for.
+        partition: PartitionId,
+        /// Who asks.
+        client: Client,
+        /// What.
+        call: Box<GroupCall>,
+    },
+    /// The answer to a [`ShardMessage::GroupRequest`]: what it tells is committed.
+    GroupResponse {
+        /// The request's ticket.
+        ticket: Ticket,
+        /// The answer.
+        response: Box<GroupResponse>,
     },
     /// The answer to a [`PartitionRequest`], or one of several to [`PartitionRequest::Probe`].
     PartitionResponse {

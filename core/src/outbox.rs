@@ -8,11 +8,13 @@ use std::io;
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use highwater_wire::GroupRecord;
 
 use crate::disk::{FileSlice, LogPath, Pin};
 use crate::event::Event;
 use crate::ids::{ConnectionId, JobId, ShardId, SyncToken};
 use crate::message::ShardMessage;
+use crate::replicated::{Replay, ReplayError};
 use crate::time::{Instant, Now};
 
 /// A machine that a driver can run: the controller's shard and the shards that own partitions.
@@ -210,6 +212,8 @@ pub enum Halt {
 pub enum Job {
     /// Look for a timestamp in a sealed segment.
     FindTimestamp(crate::log::TimestampSearch),
+    /// Read a part of a group coordinator's log.
+    LoadGroups(crate::partition::GroupLoad),
 }
 
 /// What a job found.
@@ -217,6 +221,8 @@ pub enum Job {
 pub enum JobOutput {
     /// The answer to [`Job::FindTimestamp`].
     FoundTimestamp(io::Result<Option<crate::log::TimestampAndOffset>>),
+    /// The answer to [`Job::LoadGroups`].
+    GroupsLoaded(Result<Replay<GroupRecord>, ReplayError>),
 }
 
 impl Job {
@@ -224,6 +230,7 @@ impl Job {
     pub fn run(self) -> JobOutput {
         match self {
             Self::FindTimestamp(search) => JobOutput::FoundTimestamp(search.run()),
+            Self::LoadGroups(load) => JobOutput::GroupsLoaded(load.run()),
         }
     }
 }

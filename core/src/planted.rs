@@ -14,15 +14,21 @@ pub enum Bug {
     TornTailKept,
     /// What recovery has read counts as synced, although it may be page cache only.
     RecoveredCountsAsSynced,
+    /// A group coordinator serves without having read its log.
+    ServeBeforeLoaded,
+    /// What a group coordinator has decided is answered before it is committed.
+    CommitAnsweredBeforeDurable,
 }
 
 impl Bug {
     /// Every bug, with the name that it is chosen by.
-    pub const ALL: [(&str, Self); 4] = [
+    pub const ALL: [(&str, Self); 6] = [
         ("ack-before-sync", Self::AckBeforeSync),
         ("recovery-without-checksum", Self::RecoveryWithoutChecksum),
         ("torn-tail-kept", Self::TornTailKept),
         ("recovered-counts-as-synced", Self::RecoveredCountsAsSynced),
+        ("serve-before-loaded", Self::ServeBeforeLoaded),
+        ("commit-answered-before-durable", Self::CommitAnsweredBeforeDurable),
     ];
 }
 

@@ -14,6 +14,7 @@ use crate::ids::{PartitionId, ShardId};
 use crate::message::ShardMessage;
 use crate::outbox::{Halt, Input, Machine, Outbox, Reason};
 use crate::partition::{Assignment, Counting, Leadership, Partitions, PartitionsConfig};
+use crate::replicated::Origin;
 use crate::time::{Instant, Now};
 
 /// One of a broker's data shards.
@@ -27,22 +28,31 @@ pub struct Shard<D: Disk> {
 
 impl<D: Disk> Shard<D> {
     /// The data shard `id` of `shards`. It recovers its partitions when the first image arrives, and then reports
-    /// [`Event::Ready`](crate::event::Event::Ready).
+    /// [`Event::Ready`](crate::event::Event::Ready). What it draws is a function of `seed`, which must be another one at
+    /// every start.
     ///
     /// # Errors
     /// The disk fails, or the recovery points are damaged.
-    pub fn open(id: ShardId, shards: u16, config: Arc<BrokerConfig>, disk: D, now: Now) -> Result<Self, Halt> {
+    pub fn open(
+        id: ShardId,
+        shards: u16,
+        config: Arc<BrokerConfig>,
+        disk: D,
+        seed: [u8; 32],
+        now: Now,
+    ) -> Result<Self, Halt> {
         assert!((1..=shards).contains(&id.0), "data shards are numbered from 1");
         let partitions = PartitionsConfig {
             shard: id,
             shards,
             broker: config.node_id,
             retention_check_interval: config.log_retention_check_interval,
+            groups: Arc::clone(&config.groups),
         };
         Ok(Self {
             id,
             shards,
-            partitions: Partitions::open(partitions, disk, now)?,
+            partitions: Partitions::open(partitions, disk, seed, now)?,
             gateway: Gateway::new(id, shards, Arc::clone(&config)),
             config,
         })
@@ -67,6 +77,13 @@ impl<D: Disk> Shard<D> {
             ShardMessage::PartitionResponse { ticket, response } => {
                 self.gateway.handle_partitions(now, ticket, response, out);
             }
+            ShardMessage::GroupRequest { ticket, partition, client, call } => {
+                let origin = Origin { shard: from, ticket };
+                self.partitions.handle_group_request(now, origin, partition, client, call, out);
+            }
+            ShardMessage::GroupResponse { ticket, response } => {
+                self.gateway.handle_group(now, ticket, *response, out);
+            }
             ShardMessage::ControllerResponse { ticket, response } => {
                 self.gateway.handle_controller(now, ticket, response, out);
             }
@@ -78,7 +95,7 @@ impl<D: Disk> Shard<D> {
     }
 
     fn adopt(&mut self, now: Now, image: Arc<Image>, out: &mut Outbox) {
-        self.partitions.adopt(now, self.assignments(&image), out);
+        self.partitions.adopt(now, &image, self.assignments(&image), out);
         let offset = image.offset();
         self.gateway.adopt(image);
         out.shards.push((ShardId::CONTROLLER, ShardMessage::ImageAdopted { offset }));
@@ -131,7 +148,7 @@ impl<D: Disk> Machine for Shard<D> {
             Input::Connection(id, input) => self.gateway.handle_connection(now, id, input, out),
             Input::Shard(from, message) => self.handle_message(now, from, message, out),
             Input::Synced { token, result } => self.partitions.handle_synced(now, token, result, out),
-            Input::JobDone { job, output } => self.partitions.handle_job(job, output, out),
+            Input::JobDone { job, output } => self.partitions.handle_job(now, job, output, out),
             Input::Timeout => {
                 self.gateway.handle_timeout(now, out);
                 self.partitions.handle_timeout(now, out);

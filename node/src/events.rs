@@ -1,6 +1,7 @@
 //! Core's events as log lines: the only place that turns them into prose.
 
 use highwater_core::event::Event;
+use highwater_core::group::GroupEvent;
 use slog::{Logger, debug, error, info, warn};
 
 /// Writes one event to the log.
@@ -32,8 +33,30 @@ pub fn log(log: &Logger, event: &Event) {
         Event::StrayDirectory { path } => {
             warn!(log, "directory belongs to no known partition and is left alone"; "path" => path);
         }
+        Event::CoordinatorLoaded { partition, log_end_offset } => {
+            debug!(log, "group coordinator ready"; "partition" => partition.index.0, "log_end_offset" => log_end_offset.0);
+        }
+        Event::Group(event) => log_group(log, event),
         Event::ConnectionClosed { connection, reason } => {
             info!(log, "connection closed"; "connection" => connection.0, "reason" => %reason);
         }
+    }
+}
+
+fn log_group(log: &Logger, event: &GroupEvent) {
+    match event {
+        GroupEvent::Rebalancing { group, generation, reason } => {
+            info!(log, "group rebalances"; "group" => &**group, "generation" => *generation, "reason" => &**reason);
+        }
+        GroupEvent::Stable { group, generation, members } => {
+            info!(log, "group is stable"; "group" => &**group, "generation" => *generation, "members" => *members);
+        }
+        GroupEvent::Emptied { group, generation } => {
+            info!(log, "group is empty"; "group" => &**group, "generation" => *generation);
+        }
+        GroupEvent::MemberRemoved { group, member, reason } => {
+            info!(log, "member is gone"; "group" => &**group, "member" => &**member, "reason" => &**reason);
+        }
+        GroupEvent::Removed { group } => info!(log, "group is removed"; "group" => &**group),
     }
 }

@@ -1,6 +1,5 @@
 //! `highwater serve`: from flags to a running broker, and from its end to an exit code.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -65,13 +64,10 @@ fn prepare(mut config: BrokerConfig, log: &Logger) -> Result<(Setup, DataDir), B
 fn start(setup: Setup) -> Exit {
     let (config, clock, shards, log) = (Arc::clone(&setup.config), setup.clock, setup.data_shards, setup.log.clone());
     let controller_config = Arc::clone(&config);
-    let open_controller = move |disk| {
-        let seed = seed().map_err(|error| Halt::Io { action: "cannot read", path: "random bytes".into(), error })?;
-        ControllerShard::open(controller_config, disk, seed, clock.now(), shards)
-    };
+    let open_controller = move |disk| ControllerShard::open(controller_config, disk, seed()?, clock.now(), shards);
     let open_shard = move |id| {
         let config = Arc::clone(&config);
-        move |disk| Shard::open(id, shards, config, disk, clock.now())
+        move |disk| Shard::open(id, shards, config, disk, seed()?, clock.now())
     };
     broker::run(setup, open_controller, open_shard).unwrap_or_else(|error| {
         slog::crit!(log, "cannot start: {}", error);
@@ -79,10 +75,14 @@ fn start(setup: Setup) -> Exit {
     })
 }
 
-/// Entropy for one start of the process: core has none of its own.
-fn seed() -> io::Result<[u8; 32]> {
+/// Entropy for one start of a shard: core has none of its own.
+fn seed() -> Result<[u8; 32], Halt> {
     let mut seed = [0; 32];
-    let filled = rustix::rand::getrandom(&mut seed, GetRandomFlags::empty())?;
+    let filled = rustix::rand::getrandom(&mut seed, GetRandomFlags::empty()).map_err(|error| Halt::Io {
+        action: "cannot read",
+        path: "random bytes".into(),
+        error: error.into(),
+    })?;
     assert_eq!(filled, seed.len(), "the kernel fills a request of this size at once");
     Ok(seed)
 }

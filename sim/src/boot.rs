@@ -34,7 +34,14 @@ pub fn boot(broker: &mut Broker, at: SimTime) -> Result<Vec<Box<dyn BrokerMachin
     let controller = ControllerShard::open(Arc::clone(config), disk.clone(), seed, now, shards)?;
     let mut machines: Vec<Box<dyn BrokerMachine>> = vec![Box::new(controller)];
     for id in (1..=shards).map(ShardId) {
-        machines.push(Box::new(Shard::open(id, shards, Arc::clone(config), disk.clone(), now)?));
+        let shard = Shard::open(id, shards, Arc::clone(config), disk.clone(), seed_of(seed, id), now)?;
+        machines.push(Box::new(shard));
     }
     Ok(machines)
+}
+
+/// What a data shard draws from, which is not what the controller or another shard draws from.
+fn seed_of(mut seed: [u8; 32], id: ShardId) -> [u8; 32] {
+    seed[..2].iter_mut().zip(id.0.to_le_bytes()).for_each(|(byte, id)| *byte ^= id);
+    seed
 }

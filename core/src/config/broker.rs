@@ -1,6 +1,7 @@
 //! A broker's own configuration, as it was started.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Configs;
@@ -12,6 +13,7 @@ use super::listener::{Listener, parse_listeners};
 use super::reader::{Reader, known};
 use super::topic::TopicConfig;
 use super::topic_keys::topic_key;
+use crate::group::GroupConfig;
 use crate::ids::BrokerId;
 
 /// How the process writes its own log.
@@ -83,6 +85,14 @@ pub struct BrokerConfig {
     pub producer_id_expiration: Duration,
     /// `log.retention.check.interval.ms`.
     pub log_retention_check_interval: Duration,
+    /// `offsets.topic.num.partitions`.
+    pub offsets_topic_num_partitions: i32,
+    /// `offsets.topic.replication.factor`.
+    pub offsets_topic_replication_factor: i16,
+    /// `offsets.topic.segment.bytes`.
+    pub offsets_topic_segment_bytes: i32,
+    /// What group coordinators go by.
+    pub groups: Arc<GroupConfig>,
     /// What was set, by key, as it was written.
     pub settings: Configs,
 }
@@ -147,6 +157,10 @@ impl BrokerConfig {
             queued_max_unsynced_bytes: read.integer("queued.max.unsynced.bytes"),
             producer_id_expiration: Duration::from_millis(read.integer("producer.id.expiration.ms")),
             log_retention_check_interval: Duration::from_millis(read.integer("log.retention.check.interval.ms")),
+            offsets_topic_num_partitions: read.integer("offsets.topic.num.partitions"),
+            offsets_topic_replication_factor: read.integer("offsets.topic.replication.factor"),
+            offsets_topic_segment_bytes: read.integer("offsets.topic.segment.bytes"),
+            groups: Arc::new(groups(&read)),
             settings: Configs::new(),
         };
         let config = Self { settings, ..config };
@@ -167,6 +181,13 @@ impl BrokerConfig {
             return Err(contradiction(
                 "log.cleaner.min.compaction.lag.ms",
                 "log.cleaner.max.compaction.lag.ms",
+                "the minimum must not be larger than the maximum",
+            ));
+        }
+        if self.groups.min_session_timeout > self.groups.max_session_timeout {
+            return Err(contradiction(
+                "group.min.session.timeout.ms",
+                "group.max.session.timeout.ms",
                 "the minimum must not be larger than the maximum",
             ));
         }
@@ -245,6 +266,19 @@ fn listeners<F: Fn(&str) -> Option<Value>>(read: &Reader<F>) -> Result<Vec<Liste
     })
 }
 
+fn groups<F: Fn(&str) -> Option<Value>>(read: &Reader<F>) -> GroupConfig {
+    let millis = |name| Duration::from_millis(read.integer(name));
+    GroupConfig {
+        min_session_timeout: millis("group.min.session.timeout.ms"),
+        max_session_timeout: millis("group.max.session.timeout.ms"),
+        initial_rebalance_delay: millis("group.initial.rebalance.delay.ms"),
+        max_size: read.integer("group.max.size"),
+        offset_metadata_max_bytes: read.integer("offset.metadata.max.bytes"),
+        offsets_retention: Duration::from_secs(60 * read.integer::<u64>("offsets.retention.minutes")),
+        offsets_retention_check_interval: millis("offsets.retention.check.interval.ms"),
+    }
+}
+
 fn invalid(key: &str, value: &str, reason: String) -> Refusal {
     Refusal::InvalidValue { key: key.to_owned(), value: value.to_owned(), reason }
 }
@@ -277,6 +311,11 @@ mod tests {
         assert_eq!(config.log_dir, "highwater-data");
         assert_eq!(config.connections_max_idle, Some(Duration::from_secs(600)));
         assert!(config.auto_create_topics_enable);
+    }
+
+    #[test]
+    fn groups_go_by_their_defaults_where_nothing_is_set() {
+        assert_eq!(*BrokerConfig::default().groups, GroupConfig::default());
     }
 
     #[test]

@@ -89,6 +89,38 @@ pub const BROKER_KEYS: &[Key] = &[
     )
     .read_only(),
     Key::new(
+        "group.initial.rebalance.delay.ms",
+        Kind::Int,
+        Some("0"),
+        Check::AtLeast(0),
+        "How long the first rebalance of an empty group waits for more members. Kafka waits for 3000.",
+    )
+    .read_only(),
+    Key::new(
+        "group.max.session.timeout.ms",
+        Kind::Int,
+        Some("1800000"),
+        Check::AtLeast(0),
+        "The longest session that a member of a classic group may ask for.",
+    )
+    .read_only(),
+    Key::new(
+        "group.max.size",
+        Kind::Int,
+        Some("2147483647"),
+        Check::AtLeast(1),
+        "How many members a classic group may have.",
+    )
+    .read_only(),
+    Key::new(
+        "group.min.session.timeout.ms",
+        Kind::Int,
+        Some("6000"),
+        Check::AtLeast(0),
+        "The shortest session that a member of a classic group may ask for.",
+    )
+    .read_only(),
+    Key::new(
         "internal.log.segment.bytes",
         Kind::Int,
         None,
@@ -357,6 +389,54 @@ pub const BROKER_KEYS: &[Key] = &[
         Some("0"),
         Check::Between(0, 1024),
         "Highwater's own: over how many threads the partitions are spread; 0 is one for each core.",
+    )
+    .read_only(),
+    Key::new(
+        "offset.metadata.max.bytes",
+        Kind::Int,
+        Some("4096"),
+        Check::AtLeast(0),
+        "How many bytes the note on a committed offset may have.",
+    )
+    .read_only(),
+    Key::new(
+        "offsets.retention.check.interval.ms",
+        Kind::Long,
+        Some("600000"),
+        Check::AtLeast(1),
+        "How often offsets that have expired are looked for.",
+    )
+    .read_only(),
+    Key::new(
+        "offsets.retention.minutes",
+        Kind::Int,
+        Some("10080"),
+        Check::AtLeast(1),
+        "How long offsets are kept after their group has lost its last member.",
+    )
+    .read_only(),
+    Key::new(
+        "offsets.topic.num.partitions",
+        Kind::Int,
+        Some("16"),
+        Check::AtLeast(1),
+        "How many partitions __consumer_offsets gets when it is made; groups are spread over them. Kafka makes 50.",
+    )
+    .read_only(),
+    Key::new(
+        "offsets.topic.replication.factor",
+        Kind::Short,
+        Some("3"),
+        Check::AtLeast(1),
+        "How many replicas __consumer_offsets gets when it is made, or as many as there are brokers.",
+    )
+    .read_only(),
+    Key::new(
+        "offsets.topic.segment.bytes",
+        Kind::Int,
+        Some("104857600"),
+        Check::AtLeast(1),
+        "The segment.bytes of __consumer_offsets when it is made.",
     )
     .read_only(),
     Key::new(

@@ -418,9 +418,12 @@ impl Partition {
     }
 }
 
+/// The topic that group coordinators keep their state in.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
 /// Whether a topic of this name is the broker's own.
 pub fn is_internal(name: &str) -> bool {
-    matches!(name, "__consumer_offsets" | "__transaction_state" | "__cluster_metadata")
+    matches!(name, OFFSETS_TOPIC | "__transaction_state" | "__cluster_metadata")
 }
 
 /// What two names share that would collide where `.` and `_` are the same, as in the names of metrics.

@@ -34,7 +34,7 @@ use highwater_wire::{
 };
 
 pub use error::ApiError;
-pub use image::{Broker, Image, Partition, Topic, is_internal};
+pub use image::{Broker, Image, OFFSETS_TOPIC, Partition, Topic, is_internal};
 pub use machine::{Controller, Request};
 pub use record::Endpoint;
 pub use registration::{METADATA_FEATURE, Registration};

@@ -203,6 +203,8 @@ impl<D: Disk> ControllerShard<D> {
             }
             ShardMessage::Image(_)
             | ShardMessage::ControllerResponse { .. }
+            | ShardMessage::GroupRequest { .. }
+            | ShardMessage::GroupResponse { .. }
             | ShardMessage::PartitionRequest { .. }
             | ShardMessage::PartitionResponse { .. } => {
                 unreachable!("the controller is not told {message:?}")

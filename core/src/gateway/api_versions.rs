@@ -14,23 +14,20 @@ use crate::controller::Image;
 /// The versions of an API that are served; `None` for an API that exists only on paper so far.
 pub fn served(api: ApiKey) -> Option<RangeInclusive<i16>> {
     match api {
-        ApiKey::FindCoordinator
+        ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe => None,
+        ApiKey::Produce
+        | ApiKey::Fetch
+        | ApiKey::ListOffsets
+        | ApiKey::Metadata
         | ApiKey::OffsetCommit
         | ApiKey::OffsetFetch
+        | ApiKey::FindCoordinator
         | ApiKey::JoinGroup
         | ApiKey::Heartbeat
         | ApiKey::LeaveGroup
         | ApiKey::SyncGroup
         | ApiKey::DescribeGroups
         | ApiKey::ListGroups
-        | ApiKey::DeleteGroups
-        | ApiKey::OffsetDelete
-        | ApiKey::ConsumerGroupHeartbeat
-        | ApiKey::ConsumerGroupDescribe => None,
-        ApiKey::Produce
-        | ApiKey::Fetch
-        | ApiKey::ListOffsets
-        | ApiKey::Metadata
         | ApiKey::ApiVersions
         | ApiKey::CreateTopics
         | ApiKey::DeleteTopics
@@ -41,7 +38,9 @@ pub fn served(api: ApiKey) -> Option<RangeInclusive<i16>> {
         | ApiKey::AlterConfigs
         | ApiKey::DescribeLogDirs
         | ApiKey::CreatePartitions
+        | ApiKey::DeleteGroups
         | ApiKey::IncrementalAlterConfigs
+        | ApiKey::OffsetDelete
         | ApiKey::DescribeCluster
         | ApiKey::DescribeTopicPartitions => Some(api.versions()),
     }

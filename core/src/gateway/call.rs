@@ -1,6 +1,7 @@
 //! A request that is being served, and what serving one may do.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use highwater_wire::{AnyResponse, Piece};
 
@@ -9,7 +10,8 @@ use super::producer_ids::ProducerIds;
 use crate::config::BrokerConfig;
 use crate::controller::{ControllerRequest, Image};
 use crate::disk::FileSlice;
-use crate::ids::{ShardId, Ticket};
+use crate::group::{Client, GroupCall};
+use crate::ids::{PartitionId, ShardId, Ticket};
 use crate::message::{PartitionRequest, ShardMessage};
 use crate::outbox::{CloseReason, Outbox, Part, Reply};
 use crate::time::Now;
@@ -17,6 +19,27 @@ use crate::time::Now;
 /// Names a request in progress within its gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CallId(pub(super) u64);
+
+/// Who a request comes from, and what its header says.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// The version of the request.
+    pub(super) version: i16,
+    pub(super) correlation_id: i32,
+    /// Which listener the client came through.
+    pub(super) listener: usize,
+    /// What the client calls itself.
+    pub(super) client_id: Option<String>,
+    /// The other end of its connection.
+    pub(super) peer: IpAddr,
+}
+
+impl Caller {
+    /// The client, as groups show it.
+    fn client(&self) -> Client {
+        Client { id: self.client_id.clone().unwrap_or_default(), host: format!("/{}", self.peer) }
+    }
+}
 
 /// What has become of a request.
 pub(super) enum Outcome {
@@ -70,8 +93,8 @@ pub(super) struct Context<'a> {
     pub(super) call: CallId,
     /// The version of the request.
     pub(super) version: i16,
-    /// Which listener the client came through.
-    pub(super) listener: usize,
+    /// Who asks.
+    pub(super) caller: &'a Caller,
     pub(super) shards: u16,
     pub(super) config: &'a BrokerConfig,
     pub(super) image: &'a Image,
@@ -84,13 +107,21 @@ pub(super) struct Context<'a> {
 impl Context<'_> {
     /// The name of the listener that the client came through: decides the addresses that it is told.
     pub(super) fn listener_name(&self) -> &str {
-        &self.config.listeners[self.listener].name
+        &self.config.listeners[self.caller.listener].name
     }
 
     /// Asks the owner of some partitions. The answer comes to this call.
     pub(super) fn ask(&mut self, shard: ShardId, request: PartitionRequest) -> Ticket {
         let ticket = self.tickets.issue(self.call);
         self.out.shards.push((shard, ShardMessage::PartitionRequest { ticket, request }));
+        ticket
+    }
+
+    /// Asks the group coordinator in a partition. The answer comes to this call.
+    pub(super) fn ask_group(&mut self, shard: ShardId, partition: PartitionId, call: GroupCall) -> Ticket {
+        let ticket = self.tickets.issue(self.call);
+        let (client, call) = (self.caller.client(), Box::new(call));
+        self.out.shards.push((shard, ShardMessage::GroupRequest { ticket, partition, client, call }));
         ticket
     }
 

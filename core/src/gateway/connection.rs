@@ -5,6 +5,7 @@
 //! * A connection that has more in progress than it may, or that the gateway holds, is paused.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use crate::ids::ConnectionId;
 use crate::limits;
@@ -20,6 +21,8 @@ pub(super) struct Connection {
     id: ConnectionId,
     /// Which listener accepted it: decides the addresses that the client is told.
     pub(super) listener: usize,
+    /// The other end.
+    pub(super) peer: IpAddr,
     first: u64,
     queue: VecDeque<Pending>,
     bytes_in_progress: usize,
@@ -44,10 +47,11 @@ enum State {
 }
 
 impl Connection {
-    pub(super) fn new(id: ConnectionId, listener: usize) -> Self {
+    pub(super) fn new(id: ConnectionId, listener: usize, peer: IpAddr) -> Self {
         Self {
             id,
             listener,
+            peer,
             first: 0,
             queue: VecDeque::new(),
             bytes_in_progress: 0,
@@ -149,6 +153,7 @@ mod tests {
     use super::*;
     use crate::outbox::Part;
     use bytes::Bytes;
+    use std::net::Ipv4Addr;
 
     fn reply(text: &'static str) -> Option<Reply> {
         Some(Reply { parts: vec![Part::Bytes(Bytes::from_static(text.as_bytes()))] })
@@ -166,7 +171,7 @@ mod tests {
     #[test]
     fn answers_leave_in_the_order_of_their_requests() {
         let mut out = Outbox::default();
-        let mut connection = Connection::new(ConnectionId(1), 0);
+        let mut connection = Connection::new(ConnectionId(1), 0, Ipv4Addr::LOCALHOST.into());
         let slots: Vec<Slot> = (0..4).map(|_| connection.begin(10, &mut out)).collect();
         connection.finish(slots[2], reply("c"), &mut out);
         connection.finish(slots[1], None, &mut out);
@@ -181,7 +186,7 @@ mod tests {
     #[test]
     fn a_connection_with_too_much_in_progress_is_paused_until_half_is_answered() {
         let mut out = Outbox::default();
-        let mut connection = Connection::new(ConnectionId(1), 0);
+        let mut connection = Connection::new(ConnectionId(1), 0, Ipv4Addr::LOCALHOST.into());
         let slots: Vec<Slot> = (0..=limits::CONNECTION_REQUESTS_MAX).map(|_| connection.begin(1, &mut out)).collect();
         assert_eq!(out.flow, [(ConnectionId(1), Flow::Pause)]);
         out.flow.clear();
@@ -197,7 +202,7 @@ mod tests {
     #[test]
     fn a_held_connection_is_paused_until_it_is_let_go() {
         let mut out = Outbox::default();
-        let mut connection = Connection::new(ConnectionId(1), 0);
+        let mut connection = Connection::new(ConnectionId(1), 0, Ipv4Addr::LOCALHOST.into());
         connection.hold(true, &mut out);
         let slot = connection.begin(1, &mut out);
         connection.finish(slot, None, &mut out);
@@ -210,7 +215,7 @@ mod tests {
     #[test]
     fn a_closing_connection_answers_what_came_before() {
         let mut out = Outbox::default();
-        let mut connection = Connection::new(ConnectionId(1), 0);
+        let mut connection = Connection::new(ConnectionId(1), 0, Ipv4Addr::LOCALHOST.into());
         let slot = connection.begin(1, &mut out);
         connection.close(CloseReason::Stopping, &mut out);
         assert!(!connection.is_open() && out.flow.is_empty());

@@ -7,9 +7,9 @@ use highwater_wire::metadata::{MetadataRequest, MetadataRequestTopic, MetadataRe
 use highwater_wire::{AnyResponse, ErrorCode, Uuid};
 
 use super::call::{Context, Outcome};
-use super::describe;
 use super::work::Work;
-use crate::controller::{ControllerRequest, ControllerResponse};
+use super::{describe, groups};
+use crate::controller::{ControllerRequest, ControllerResponse, OFFSETS_TOPIC};
 
 /// A Metadata request, which may create the topics that it names.
 pub(super) struct MetadataCall {
@@ -39,12 +39,7 @@ impl MetadataCall {
         };
         let refused = missing.is_empty().then(BTreeMap::new);
         if !missing.is_empty() {
-            let topics = missing.into_iter().map(|name| CreatableTopic {
-                name,
-                num_partitions: -1,
-                replication_factor: -1,
-                ..Default::default()
-            });
+            let topics = missing.into_iter().map(|name| new_topic(context, name));
             let create = CreateTopicsRequest { topics: topics.collect(), ..Default::default() };
             context.ask_controller(ControllerRequest::CreateTopics(create));
         }
@@ -92,6 +87,14 @@ fn refuse_all(request: MetadataRequest) -> MetadataResponse {
     };
     let topics = request.topics.into_iter().flatten().map(refuse).collect();
     MetadataResponse { topics, ..Default::default() }
+}
+
+/// A topic as it is made on first use.
+fn new_topic(context: &Context<'_>, name: String) -> CreatableTopic {
+    if name == OFFSETS_TOPIC {
+        return groups::offsets_topic(context.config, context.image);
+    }
+    CreatableTopic { name, num_partitions: -1, replication_factor: -1, ..Default::default() }
 }
 
 fn missing_topics(context: &Context<'_>, request: &MetadataRequest) -> Vec<String> {

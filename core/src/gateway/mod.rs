@@ -17,6 +17,7 @@ mod fetch;
 mod fetch_session;
 mod frame;
 mod gather;
+mod groups;
 mod log_dirs;
 mod metadata;
 mod offsets;
@@ -37,11 +38,12 @@ pub use frame::{FrameError, FrameReader};
 use crate::config::BrokerConfig;
 use crate::controller::{ControllerResponse, Image};
 use crate::event::Event;
+use crate::group::GroupResponse;
 use crate::ids::{ConnectionId, ShardId, Ticket};
 use crate::message::PartitionResponse;
 use crate::outbox::{CloseReason, ConnectionInput, Outbox, Reason};
 use crate::time::{Instant, Now};
-use call::{CallId, Context, Outcome, Tickets};
+use call::{CallId, Caller, Context, Outcome, Tickets};
 use connection::{Connection, Slot};
 use fetch_session::FetchSessions;
 use producer_ids::ProducerIds;
@@ -70,9 +72,7 @@ pub struct Gateway {
 struct Call {
     connection: ConnectionId,
     slot: Slot,
-    version: i16,
-    correlation_id: i32,
-    listener: usize,
+    caller: Caller,
     work: Work,
     /// The work's deadline as it stands in the gateway's order of deadlines.
     deadline: Option<Instant>,
@@ -107,8 +107,8 @@ impl Gateway {
     /// Takes what happened on a connection.
     pub fn handle_connection(&mut self, now: Now, id: ConnectionId, input: ConnectionInput, out: &mut Outbox) {
         match input {
-            ConnectionInput::Opened { listener, peer: _ } => {
-                let mut connection = Connection::new(id, listener);
+            ConnectionInput::Opened { listener, peer } => {
+                let mut connection = Connection::new(id, listener, peer);
                 if self.stopping || self.image.is_none() {
                     connection.close(CloseReason::Stopping, out);
                 }
@@ -127,6 +127,13 @@ impl Gateway {
             self.tickets.redeem(ticket);
         }
         self.advance(now, call, out, |work, context| work.handle_partitions(context, ticket, response));
+    }
+
+    /// Takes an answer of a group coordinator.
+    pub fn handle_group(&mut self, now: Now, ticket: Ticket, response: GroupResponse, out: &mut Outbox) {
+        let Some(call) = self.tickets.call(ticket) else { return };
+        self.tickets.redeem(ticket);
+        self.advance(now, call, out, |work, _| work.handle_group(ticket, response));
     }
 
     /// Takes an answer of the controller.
@@ -191,17 +198,18 @@ impl Gateway {
         }
         let call_id = self.next_call;
         self.next_call = CallId(call_id.0 + 1);
-        let listener = connection.listener;
+        let (listener, peer) = (connection.listener, connection.peer);
         let Decoded::Request(request) = request else {
             let outcome = Outcome::from(api_versions::unsupported_version());
             return self.finish(id, slot, 0, header.correlation_id, outcome, out);
         };
-        let RequestHeader { version, correlation_id, .. } = header;
-        let mut context = self.context(now, call_id, version, listener, out);
+        let RequestHeader { version, correlation_id, client_id, .. } = header;
+        let caller = Caller { version, correlation_id, listener, client_id, peer };
+        let mut context = self.context(now, call_id, &caller, out);
         let begun = Work::begin(&mut context, request);
         match begun {
             Ok(work) => {
-                let call = Call { connection: id, slot, version, correlation_id, listener, work, deadline: None };
+                let call = Call { connection: id, slot, caller, work, deadline: None };
                 self.settle(now, call_id, call, out);
             }
             Err(outcome) => self.finish(id, slot, version, correlation_id, outcome, out),
@@ -218,7 +226,7 @@ impl Gateway {
             if let Some(deadline) = call.deadline {
                 self.deadlines.remove(&(deadline, call_id));
             }
-            let mut context = self.context(now, call_id, call.version, call.listener, out);
+            let mut context = self.context(now, call_id, &call.caller, out);
             call.work.cancel(&mut context);
         }
     }
@@ -226,7 +234,7 @@ impl Gateway {
     /// Lets a call go on, then answers it if that completes it.
     fn advance(&mut self, now: Now, id: CallId, out: &mut Outbox, step: impl FnOnce(&mut Work, &mut Context<'_>)) {
         let mut call = self.calls.remove(&id).expect("tickets and deadlines end with their call");
-        let mut context = self.context(now, id, call.version, call.listener, out);
+        let mut context = self.context(now, id, &call.caller, out);
         step(&mut call.work, &mut context);
         self.settle(now, id, call, out);
     }
@@ -244,10 +252,10 @@ impl Gateway {
             self.calls.insert(id, call);
             return;
         }
-        let Call { connection, slot, version, correlation_id, listener, work, deadline } = call;
+        let Call { connection, slot, caller, work, deadline } = call;
         assert!(deadline.is_none(), "a complete call waits for nothing");
-        let outcome = work.end(&mut self.context(now, id, version, listener, out));
-        self.finish(connection, slot, version, correlation_id, outcome, out);
+        let outcome = work.end(&mut self.context(now, id, &caller, out));
+        self.finish(connection, slot, caller.version, caller.correlation_id, outcome, out);
     }
 
     fn finish(
@@ -285,19 +293,12 @@ impl Gateway {
         }
     }
 
-    fn context<'a>(
-        &'a mut self,
-        now: Now,
-        call: CallId,
-        version: i16,
-        listener: usize,
-        out: &'a mut Outbox,
-    ) -> Context<'a> {
+    fn context<'a>(&'a mut self, now: Now, call: CallId, caller: &'a Caller, out: &'a mut Outbox) -> Context<'a> {
         Context {
             now,
             call,
-            version,
-            listener,
+            version: caller.version,
+            caller,
             shards: self.shards,
             config: &self.config,
             image: self.image.as_ref().expect("requests are taken only with an image"),

@@ -5,6 +5,7 @@ use highwater_wire::AnyRequest;
 use super::api_versions;
 use super::call::{Context, Outcome};
 use super::fetch::FetchCall;
+use super::groups::{FindCoordinatorCall, GroupsCall};
 use super::log_dirs::LogDirsCall;
 use super::metadata::{ControllerCall, MetadataCall};
 use super::offsets::OffsetsCall;
@@ -12,6 +13,7 @@ use super::produce::ProduceCall;
 use super::producer_ids::InitProducerIdCall;
 use super::{configs, describe};
 use crate::controller::{ControllerRequest, ControllerResponse};
+use crate::group::GroupResponse;
 use crate::ids::Ticket;
 use crate::message::PartitionResponse;
 use crate::time::Instant;
@@ -25,6 +27,8 @@ pub(super) enum Work {
     Metadata(MetadataCall),
     Controller(ControllerCall),
     InitProducerId(InitProducerIdCall),
+    FindCoordinator(FindCoordinatorCall),
+    Groups(GroupsCall),
 }
 
 impl Work {
@@ -65,19 +69,22 @@ impl Work {
             AnyRequest::DescribeTopicPartitions(request) => {
                 return Err(describe::topic_partitions(context, &request).into());
             }
-            AnyRequest::FindCoordinator(_)
-            | AnyRequest::OffsetCommit(_)
-            | AnyRequest::OffsetFetch(_)
-            | AnyRequest::JoinGroup(_)
-            | AnyRequest::Heartbeat(_)
-            | AnyRequest::LeaveGroup(_)
-            | AnyRequest::SyncGroup(_)
-            | AnyRequest::DescribeGroups(_)
-            | AnyRequest::ListGroups(_)
-            | AnyRequest::DeleteGroups(_)
-            | AnyRequest::OffsetDelete(_)
-            | AnyRequest::ConsumerGroupHeartbeat(_)
-            | AnyRequest::ConsumerGroupDescribe(_) => unreachable!("not among the served APIs"),
+            AnyRequest::FindCoordinator(request) => {
+                Self::FindCoordinator(FindCoordinatorCall::begin(context, request)?)
+            }
+            AnyRequest::JoinGroup(request) => Self::Groups(GroupsCall::join(context, request)),
+            AnyRequest::SyncGroup(request) => Self::Groups(GroupsCall::sync(context, request)),
+            AnyRequest::Heartbeat(request) => Self::Groups(GroupsCall::heartbeat(context, request)),
+            AnyRequest::LeaveGroup(request) => Self::Groups(GroupsCall::leave(context, request)),
+            AnyRequest::OffsetCommit(request) => Self::Groups(GroupsCall::commit(context, request)),
+            AnyRequest::OffsetFetch(request) => Self::Groups(GroupsCall::fetch(context, request)),
+            AnyRequest::OffsetDelete(request) => Self::Groups(GroupsCall::delete_offsets(context, request)),
+            AnyRequest::DescribeGroups(request) => Self::Groups(GroupsCall::describe(context, request)),
+            AnyRequest::ListGroups(request) => Self::Groups(GroupsCall::list(context, &request)),
+            AnyRequest::DeleteGroups(request) => Self::Groups(GroupsCall::delete_groups(context, request)),
+            AnyRequest::ConsumerGroupHeartbeat(_) | AnyRequest::ConsumerGroupDescribe(_) => {
+                unreachable!("not among the served APIs")
+            }
         })
     }
 
@@ -93,13 +100,20 @@ impl Work {
         }
     }
 
+    /// Takes an answer of a group coordinator.
+    pub(super) fn handle_group(&mut self, ticket: Ticket, response: GroupResponse) {
+        let Self::Groups(call) = self else { unreachable!("no coordinator was asked: {response:?}") };
+        call.place(ticket, response);
+    }
+
     /// Takes an answer of the controller.
     pub(super) fn handle_controller(&mut self, context: &mut Context<'_>, response: ControllerResponse) {
         match self {
             Self::Metadata(call) => call.handle_controller(response),
             Self::Controller(call) => call.handle_controller(response),
             Self::InitProducerId(call) => call.handle_controller(context, response),
-            Self::Produce(_) | Self::Fetch(_) | Self::Offsets(_) | Self::LogDirs(_) => {
+            Self::FindCoordinator(call) => call.handle_controller(&response),
+            Self::Produce(_) | Self::Fetch(_) | Self::Offsets(_) | Self::LogDirs(_) | Self::Groups(_) => {
                 unreachable!("nothing was asked of the controller: {response:?}")
             }
         }
@@ -114,7 +128,9 @@ impl Work {
             | Self::LogDirs(_)
             | Self::Metadata(_)
             | Self::Controller(_)
-            | Self::InitProducerId(_) => unreachable!("it has no deadline"),
+            | Self::InitProducerId(_)
+            | Self::FindCoordinator(_)
+            | Self::Groups(_) => unreachable!("it has no deadline"),
         }
     }
 
@@ -127,7 +143,9 @@ impl Work {
             | Self::LogDirs(_)
             | Self::Metadata(_)
             | Self::Controller(_)
-            | Self::InitProducerId(_) => None,
+            | Self::InitProducerId(_)
+            | Self::FindCoordinator(_)
+            | Self::Groups(_) => None,
         }
     }
 
@@ -141,6 +159,8 @@ impl Work {
             Self::Metadata(call) => call.is_complete(),
             Self::Controller(call) => call.is_complete(),
             Self::InitProducerId(call) => call.is_complete(),
+            Self::FindCoordinator(call) => call.is_complete(),
+            Self::Groups(call) => call.is_complete(),
         }
     }
 
@@ -154,6 +174,8 @@ impl Work {
             Self::Metadata(call) => call.end(context).into(),
             Self::Controller(call) => call.end().into(),
             Self::InitProducerId(call) => call.end().into(),
+            Self::FindCoordinator(call) => call.end(context).into(),
+            Self::Groups(call) => call.end(context).into(),
         }
     }
 

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
 
 use highwater_wire::ErrorCode;
 
 use super::leader::{Leader, Leadership};
 use super::{Partitions, Readiness, directory, halt_of};
+use crate::controller::Image;
 use crate::disk::{Disk, LogPath};
 use crate::event::Event;
 use crate::ids::{Offset, PartitionId, ShardId};
@@ -25,7 +27,14 @@ pub struct Assignment {
 
 impl<D: Disk> Partitions<D> {
     /// Follows the metadata. The first time, this recovers every log that the shard has on its disk.
-    pub fn adopt(&mut self, now: Now, assigned: BTreeMap<PartitionId, Assignment>, out: &mut Outbox) {
+    pub fn adopt(
+        &mut self,
+        now: Now,
+        image: &Arc<Image>,
+        assigned: BTreeMap<PartitionId, Assignment>,
+        out: &mut Outbox,
+    ) {
+        self.coordinators.adopt(image);
         let gone: Vec<PartitionId> = self.leaders.keys().filter(|id| !assigned.contains_key(id)).copied().collect();
         gone.into_iter().for_each(|id| self.remove(id, out));
         self.unopened.retain(|id, _| assigned.contains_key(id));
@@ -36,7 +45,7 @@ impl<D: Disk> Partitions<D> {
         }
         for (id, assignment) in assigned {
             if self.leaders.contains_key(&id) {
-                self.reassign(id, assignment, out);
+                self.reassign(now, id, assignment, out);
             } else {
                 self.open_partition(now, id, assignment, out);
             }
@@ -55,7 +64,7 @@ impl<D: Disk> Partitions<D> {
         }
     }
 
-    fn reassign(&mut self, id: PartitionId, assignment: Assignment, out: &mut Outbox) {
+    fn reassign(&mut self, now: Now, id: PartitionId, assignment: Assignment, out: &mut Outbox) {
         let leader = self.leaders.get_mut(&id).expect("the caller looked");
         if *leader.log.config() != assignment.log {
             leader.log.set_config(assignment.log);
@@ -68,7 +77,7 @@ impl<D: Disk> Partitions<D> {
         self.watches.mark_changed(&leader.watchers);
         self.produces.refuse(refused, ErrorCode::NotLeaderOrFollower, out);
         if new_epoch {
-            self.begin_epoch(id, out);
+            self.begin_epoch(now, id, out);
         }
         self.lane.mark_dirty(id);
         self.note_progress(id, out);
@@ -83,7 +92,7 @@ impl<D: Disk> Partitions<D> {
                 self.leaders.insert(id, leader);
                 self.lane.mark_dirty(id);
                 self.lane.mark_directory(LogPath::root().join(directory::PARTITIONS));
-                self.begin_epoch(id, out);
+                self.begin_epoch(now, id, out);
             }
             Err(OpenLogError::Io { error, .. }) if error.kind() == io::ErrorKind::StorageFull => {
                 self.unopened.insert(id, assignment);
@@ -127,12 +136,12 @@ impl<D: Disk> Partitions<D> {
         }
     }
 
-    fn begin_epoch(&mut self, id: PartitionId, out: &mut Outbox) {
+    fn begin_epoch(&mut self, now: Now, id: PartitionId, out: &mut Outbox) {
         let leader = self.leaders.get_mut(&id).expect("it has just been opened or adopted");
         let Leadership { leader_epoch, ref topic, .. } = *leader.leadership();
         out.events.push(Event::BecameLeader { partition: id, topic: topic.to_string(), leader_epoch });
         match leader.log.begin_epoch(&mut self.disk, leader_epoch) {
-            Ok(()) => {}
+            Ok(()) => self.begin_coordinator(now, id, out),
             Err(BeginEpochError::Io(error)) => self.note_failure(id, "cannot begin an epoch of", error, out),
             Err(damaged @ BeginEpochError::Ahead { .. }) => out.halt(Halt::Damaged(damaged.to_string())),
         }
@@ -140,6 +149,7 @@ impl<D: Disk> Partitions<D> {
 
     /// Stops leading a partition whose topic was deleted and removes its directory.
     fn remove(&mut self, id: PartitionId, out: &mut Outbox) {
+        self.end_coordinator(id, out);
         let mut leader = self.leaders.remove(&id).expect("the caller looked");
         self.watches.mark_changed(&leader.watchers);
         self.produces.refuse(leader.take_parked(), ErrorCode::NotLeaderOrFollower, out);

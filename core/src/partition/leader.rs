@@ -158,6 +158,21 @@ impl Leader {
         Ok(Acceptance { answer: (!is_parked).then_some(parked.produced), rolled: appended.rolled })
     }
 
+    /// Appends a batch of this broker's own, which is committed once the high watermark has passed it.
+    pub(super) fn append_internal(
+        &mut self,
+        disk: &mut impl Disk,
+        batch: &Bytes,
+        now: Now,
+    ) -> Result<Appended, AppendRefusal> {
+        if self.leadership.isr.len() < self.leadership.isr_min {
+            return Err(AppendRefusal::NotEnoughReplicas);
+        }
+        let appended = self.log.append_internal(disk, self.leadership.leader_epoch, batch, now)?;
+        self.bytes_since_checkpoint += batch.len() as u64;
+        Ok(appended)
+    }
+
     /// Parks an answer that must wait until `end` is reached.
     fn maybe_park(&mut self, acks: Acks, end: Offset, parked: Parked) -> bool {
         let counted = self.counted();

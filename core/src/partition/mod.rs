@@ -8,6 +8,7 @@
 //! * A leader that accepted bytes is in the sync lane until a sync has covered them.
 
 mod adopt;
+mod coordinators;
 pub mod directory;
 mod fetch;
 mod leader;
@@ -17,25 +18,29 @@ mod sync;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use highwater_wire::ErrorCode;
 
 pub use adopt::Assignment;
+pub use coordinators::GroupLoad;
 pub use leader::{Counting, Leadership};
 
 use crate::disk::{Disk, LogPath};
 use crate::event::Event;
+use crate::group::GroupConfig;
 use crate::ids::{BrokerId, JobId, Offset, PartitionId, ShardId, SyncToken, Ticket};
 use crate::limits;
-use crate::log::{DeleteRecordsError, ReadError, RecoveryPoints, RemovedSegment};
+use crate::log::{DeleteRecordsError, ReadError, RecoveryPoints, RemovedSegment, TimestampAndOffset};
 use crate::message::{
     Acks, EpochEndTarget, FetchTarget, ListOffsetsTarget, PartitionRequest, PartitionResponse, ProbeOutcome,
     ProduceOutcome, ReadOutcome, ShardMessage,
 };
 use crate::outbox::{Halt, JobOutput, Outbox, Reason};
 use crate::time::{Instant, Now};
+use coordinators::Coordinators;
 use fetch::{WatchId, Watches};
 use leader::Leader;
 use offsets::{Lookup, Searches};
@@ -53,6 +58,8 @@ pub struct PartitionsConfig {
     pub broker: BrokerId,
     /// How often old segments are looked for (`log.retention.check.interval.ms`).
     pub retention_check_interval: Duration,
+    /// What group coordinators go by.
+    pub groups: Arc<GroupConfig>,
 }
 
 /// All partitions that a shard leads, on its disk.
@@ -66,10 +73,24 @@ pub struct Partitions<D: Disk> {
     produces: Produces,
     watches: Watches,
     searches: Searches,
+    coordinators: Coordinators,
+    jobs: JobIds,
     readiness: Readiness,
     disk_is_full: bool,
     retention_due: Instant,
     checkpoint_due: Instant,
+}
+
+/// Names for the jobs of a shard.
+#[derive(Debug, Default)]
+struct JobIds(JobId);
+
+impl JobIds {
+    fn issue(&mut self) -> JobId {
+        let job = self.0;
+        self.0 = JobId(job.0 + 1);
+        job
+    }
 }
 
 /// How far the shard is with starting or stopping.
@@ -88,11 +109,11 @@ enum Readiness {
 }
 
 impl<D: Disk> Partitions<D> {
-    /// A shard's partitions, none of which is open before [`adopt`](Self::adopt).
+    /// A shard's partitions, none of which is open before [`adopt`](Self::adopt). What they draw is a function of `seed`.
     ///
     /// # Errors
     /// The recovery points cannot be read.
-    pub fn open(config: PartitionsConfig, mut disk: D, now: Now) -> Result<Self, Halt> {
+    pub fn open(config: PartitionsConfig, mut disk: D, seed: [u8; 32], now: Now) -> Result<Self, Halt> {
         disk.create_dir(&LogPath::root().join(directory::PARTITIONS))
             .map_err(|error| halt_of("cannot create", directory::PARTITIONS, error))?;
         let recovery_points =
@@ -108,6 +129,8 @@ impl<D: Disk> Partitions<D> {
             produces: Produces::default(),
             watches: Watches::default(),
             searches: Searches::default(),
+            coordinators: Coordinators::new(Arc::clone(&config.groups), seed),
+            jobs: JobIds::default(),
             readiness: Readiness::Waiting,
             disk_is_full: false,
             retention_due: now.mono + config.retention_check_interval,
@@ -167,8 +190,14 @@ impl<D: Disk> Partitions<D> {
     }
 
     /// Takes what a job has found.
-    pub fn handle_job(&mut self, job: JobId, output: JobOutput, out: &mut Outbox) {
-        let JobOutput::FoundTimestamp(found) = output;
+    pub fn handle_job(&mut self, now: Now, job: JobId, output: JobOutput, out: &mut Outbox) {
+        match output {
+            JobOutput::FoundTimestamp(found) => self.handle_found(job, found, out),
+            JobOutput::GroupsLoaded(loaded) => self.handle_loaded(now, job, loaded, out),
+        }
+    }
+
+    fn handle_found(&mut self, job: JobId, found: io::Result<Option<TimestampAndOffset>>, out: &mut Outbox) {
         let found = match found {
             Ok(found) => found,
             Err(error) => return out.halt(halt_of("cannot read", "a segment", error)),
@@ -188,7 +217,8 @@ impl<D: Disk> Partitions<D> {
         let produce = self.produces.poll_timeout().map(|due| (due, "produce deadline"));
         let retention = Some((self.retention_due, "retention check"));
         let checkpoint = Some((self.checkpoint_due, "checkpoint"));
-        [sync, produce, retention, checkpoint].into_iter().flatten().min()
+        let groups = self.coordinators.poll_timeout().filter(|_| !self.is_stopping());
+        [sync, produce, groups, retention, checkpoint].into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -203,6 +233,7 @@ impl<D: Disk> Partitions<D> {
             self.checkpoint_due = now.mono + limits::CHECKPOINT_INTERVAL;
             self.checkpoint_all(now, out);
         }
+        self.run_coordinators(now, out);
         if self.lane.due().is_some_and(|due| due <= now.mono) {
             self.submit_sync(now, out);
         }
@@ -212,12 +243,14 @@ impl<D: Disk> Partitions<D> {
     /// Makes everything durable, including where recovery may begin, then halts with [`Halt::Stopped`].
     pub fn handle_stop(&mut self, now: Now, out: &mut Outbox) {
         self.readiness = Readiness::Stopping { syncs_left: 2 };
+        self.stop_coordinators(out);
         self.maybe_finish_stop(now, out);
     }
 
     /// Asserts the invariants of everything in here.
     pub fn check(&self) {
         self.produces.check();
+        self.coordinators.check(|id| self.leaders.contains_key(&id));
         for leader in self.leaders.values() {
             leader.check();
         }
@@ -316,6 +349,7 @@ impl<D: Disk> Partitions<D> {
             self.watches.mark_changed(&leader.watchers);
         }
         self.produces.release(released, out);
+        self.release_group_answers(id, out);
     }
 
     fn note_disk_full(&mut self, partition: PartitionId, out: &mut Outbox) {
@@ -392,7 +426,7 @@ impl<D: Disk> Partitions<D> {
                 Err(error) => return out.halt(halt_of("cannot read", "a segment", error)),
             }
         }
-        self.searches.begin(caller, targets, lookups, out);
+        self.searches.begin(&mut self.jobs, caller, targets, lookups, out);
     }
 
     fn epoch_end(&self, target: &EpochEndTarget) -> Result<Option<(crate::ids::LeaderEpoch, Offset)>, ErrorCode> {
@@ -519,6 +553,10 @@ impl<D: Disk> Partitions<D> {
         self.readiness = Readiness::Stopping { syncs_left: syncs_left - 1 };
         self.checkpoint_all(now, out);
         self.lane.mark_directory(LogPath::root());
+    }
+
+    fn is_stopping(&self) -> bool {
+        matches!(self.readiness, Readiness::Stopping { .. } | Readiness::Stopped)
     }
 
     /// Why a partition is not led here.

@@ -8,6 +8,7 @@ use std::io;
 
 use highwater_wire::ErrorCode;
 
+use super::JobIds;
 use super::leader::Leader;
 use crate::disk::Disk;
 use crate::ids::{JobId, LeaderEpoch, Offset, PartitionId, ShardId, Ticket};
@@ -93,7 +94,6 @@ pub(super) struct Searches {
     pending: BTreeMap<u64, Pending>,
     jobs: BTreeMap<JobId, (u64, usize, PartitionId)>,
     next_request: u64,
-    next_job: JobId,
 }
 
 struct Pending {
@@ -106,6 +106,7 @@ impl Searches {
     /// Answers a request if all its look-ups are done, else sends the searches off.
     pub(super) fn begin(
         &mut self,
+        jobs: &mut JobIds,
         caller: (ShardId, Ticket),
         targets: &[ListOffsetsTarget],
         lookups: Vec<Lookup>,
@@ -118,8 +119,7 @@ impl Searches {
             let listed = match lookup {
                 Lookup::Done(listed) => Some(listed),
                 Lookup::Search(search) => {
-                    let job = self.next_job;
-                    self.next_job = JobId(job.0 + 1);
+                    let job = jobs.issue();
                     self.jobs.insert(job, (request, index, targets[index].partition));
                     out.jobs.push((job, Job::FindTimestamp(search)));
                     pending.missing += 1;

@@ -13,9 +13,9 @@ use crate::controller::{Controller, ControllerRequest, ControllerResponse, Regis
 use crate::disk::LogPath;
 use crate::disk::memory::MemoryDisk;
 use crate::event::Event;
-use crate::ids::{ConnectionId, Incarnation, Offset, PartitionIndex, Ticket, TopicId};
+use crate::ids::{ConnectionId, Incarnation, JobId, Offset, PartitionIndex, Ticket, TopicId};
 use crate::log::RecoveryPoints;
-use crate::outbox::{CloseReason, ConnectionInput, Flow, Part};
+use crate::outbox::{CloseReason, ConnectionInput, Flow, Job, Part};
 use crate::partition::directory;
 use crate::replicated::{Origin, StateMachine};
 use crate::time::WallMs;
@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+mod groups;
 mod random_requests;
 
 const CLIENT: ConnectionId = ConnectionId(1);
@@ -40,6 +41,8 @@ struct World {
     events: Vec<Event>,
     flow: Vec<Flow>,
     halt: Option<Halt>,
+    /// Jobs that run when a test says so, if it wants to say so.
+    held_jobs: Option<Vec<(JobId, Job)>>,
 }
 
 impl World {
@@ -56,7 +59,7 @@ impl World {
         let config = Arc::new(BrokerConfig::from_pairs([]).unwrap());
         let now = Now { mono: Instant(1), wall: WallMs(1_000_000) };
         Self {
-            shard: Shard::open(SHARD, 1, Arc::clone(&config), disk, now).unwrap(),
+            shard: Shard::open(SHARD, 1, Arc::clone(&config), disk, [7; 32], now).unwrap(),
             controller: Controller::new(config),
             out: Outbox::default(),
             now,
@@ -67,6 +70,7 @@ impl World {
             events: Vec::new(),
             flow: Vec::new(),
             halt: None,
+            held_jobs: None,
         }
     }
 
@@ -124,9 +128,18 @@ impl World {
             assert_eq!(answered, correlation_id, "answers come in the order of requests");
             self.answers.push(response);
         }
-        for (job, work) in std::mem::take(&mut self.out.jobs) {
+        let jobs = std::mem::take(&mut self.out.jobs);
+        if let Some(held) = &mut self.held_jobs {
+            held.extend(jobs);
+            return self.deliver_messages();
+        }
+        for (job, work) in jobs {
             self.handle(Input::JobDone { job, output: work.run() });
         }
+        self.deliver_messages();
+    }
+
+    fn deliver_messages(&mut self) {
         for (to, message) in std::mem::take(&mut self.out.shards) {
             assert_eq!(to, ShardId::CONTROLLER, "there is one data shard");
             if let ShardMessage::ControllerRequest { ticket, request } = message {

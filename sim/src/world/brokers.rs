@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use highwater_core::Input;
 use highwater_core::event::Event as CoreEvent;
+use highwater_core::group::GroupEvent;
 use highwater_core::ids::ShardId;
 use highwater_core::outbox::{Halt, Outbox, SyncRequest};
 
@@ -213,6 +214,12 @@ impl World {
             CoreEvent::DiskHasRoom => self.outcome.branch("disk has room again"),
             CoreEvent::ConnectionClosed { .. } => self.outcome.branch("connection closed by the broker"),
             CoreEvent::StrayDirectory { .. } => self.outcome.branch("stray directory"),
+            CoreEvent::CoordinatorLoaded { .. } => self.outcome.branch("group coordinator loaded"),
+            CoreEvent::Group(GroupEvent::Rebalancing { .. }) => self.outcome.branch("group rebalances"),
+            CoreEvent::Group(GroupEvent::Stable { .. }) => self.outcome.branch("group is stable"),
+            CoreEvent::Group(GroupEvent::Emptied { .. }) => self.outcome.branch("group is empty"),
+            CoreEvent::Group(GroupEvent::MemberRemoved { .. }) => self.outcome.branch("member is gone"),
+            CoreEvent::Group(GroupEvent::Removed { .. }) => self.outcome.branch("group removed"),
             CoreEvent::ClusterFounded { .. } | CoreEvent::LogRecovered { .. } | CoreEvent::BecameLeader { .. } => {}
         }
     }

@@ -17,7 +17,7 @@ use highwater_core::time::Now;
 /// Those of the machines.
 pub fn machines(config: Arc<BrokerConfig>, seed: [u8; 32], now: Now) -> Result<[Box<dyn Machine>; 2], Halt> {
     let controller = ControllerShard::open(Arc::clone(&config), Nothing, seed, now, 1)?;
-    let shard = Shard::open(ShardId(1), 1, config, Nothing, now)?;
+    let shard = Shard::open(ShardId(1), 1, config, Nothing, seed, now)?;
     controller.check();
     shard.check();
     Ok([Box::new(controller), Box::new(shard)])

@@ -1,0 +1,263 @@
+//! Group coordinators in their shard: when they begin, what their answers wait for, how they end.
+
+use highwater_wire::delete_groups::DeleteGroupsRequest;
+use highwater_wire::describe_groups::DescribeGroupsRequest;
+use highwater_wire::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
+use highwater_wire::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
+use highwater_wire::leave_group::LeaveGroupRequest;
+use highwater_wire::list_groups::ListGroupsRequest;
+use highwater_wire::offset_commit::{OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use highwater_wire::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+};
+use highwater_wire::{ErrorCode, Uuid};
+
+use super::*;
+use crate::controller::OFFSETS_TOPIC;
+
+/// A broker with a topic `t`, whose coordinators have begun.
+fn world() -> World {
+    let mut world = World::new();
+    find(&mut world, "g");
+    world.sync_all();
+    world
+}
+
+fn find(world: &mut World, group: &str) -> FindCoordinatorResponse {
+    world.send(FindCoordinatorRequest { key: group.to_owned(), ..Default::default() }, 2);
+    match world.answers.pop() {
+        Some(AnyResponse::FindCoordinator(response)) => response,
+        other => panic!("not an answer to FindCoordinator: {other:?}"),
+    }
+}
+
+/// A commit by somebody who is in no group.
+fn commit(group: &str, offset: i64) -> OffsetCommitRequest {
+    let partition = OffsetCommitRequestPartition { committed_offset: offset, ..Default::default() };
+    let topic = OffsetCommitRequestTopic { name: "t".to_owned(), partitions: vec![partition], ..Default::default() };
+    OffsetCommitRequest { group_id: group.to_owned(), topics: vec![topic], ..Default::default() }
+}
+
+/// The error of the commit that was answered last, if one was.
+fn committed(world: &mut World) -> Option<ErrorCode> {
+    match world.answers.pop()? {
+        AnyResponse::OffsetCommit(response) => {
+            Some(ErrorCode::try_from(response.topics[0].partitions[0].error_code).unwrap())
+        }
+        other => panic!("not an answer to a commit: {other:?}"),
+    }
+}
+
+/// What a group has committed of the first partition of `t`, or why that is not told.
+fn fetched(world: &mut World, group: &str) -> Result<i64, ErrorCode> {
+    let topic = OffsetFetchRequestTopics { name: "t".to_owned(), partition_indexes: vec![0], ..Default::default() };
+    let wanted =
+        OffsetFetchRequestGroup { group_id: group.to_owned(), topics: Some(vec![topic]), ..Default::default() };
+    world.send(OffsetFetchRequest { groups: vec![wanted], ..Default::default() }, 8);
+    let Some(AnyResponse::OffsetFetch(response)) = world.answers.pop() else { panic!("no answer") };
+    match ErrorCode::try_from(response.groups[0].error_code).unwrap() {
+        ErrorCode::None => Ok(response.groups[0].topics[0].partitions[0].committed_offset),
+        code => Err(code),
+    }
+}
+
+fn join(group: &str, member_id: &str) -> JoinGroupRequest {
+    JoinGroupRequest {
+        group_id: group.to_owned(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 60_000,
+        member_id: member_id.to_owned(),
+        protocol_type: "consumer".to_owned(),
+        protocols: vec![JoinGroupRequestProtocol { name: "range".to_owned(), metadata: Bytes::new() }],
+        ..Default::default()
+    }
+}
+
+/// The broker registers anew, so that its partitions have a new leader epoch.
+fn begin_epoch(world: &mut World) {
+    let config = Arc::clone(&world.shard.config);
+    world.controller_decides(Request::Register(Registration::new(&config, Incarnation(99), 1)));
+    world.publish();
+}
+
+#[test]
+fn the_first_group_that_is_looked_for_has_the_topic_made() {
+    let mut world = World::new();
+    let found = find(&mut world, "g");
+    assert_eq!((found.error_code, found.node_id, found.port), (0, 1, 9092));
+    let topic = world.controller.image().topic(OFFSETS_TOPIC).unwrap();
+    assert_eq!((topic.partition_count(), topic.is_internal()), (16, true));
+    assert!(topic.config.cleanup_policy.compact && !topic.config.cleanup_policy.delete);
+}
+
+#[test]
+fn before_the_topic_is_made_there_is_no_coordinator() {
+    let mut world = World::new();
+    world.send(commit("g", 7), 5);
+    assert_eq!(committed(&mut world), Some(ErrorCode::NotCoordinator));
+    world.send(ListGroupsRequest::default(), 4);
+    let Some(AnyResponse::ListGroups(response)) = world.answers.pop() else { panic!("no answer") };
+    assert_eq!((response.error_code, response.groups.len()), (0, 0));
+}
+
+#[test]
+fn a_commit_is_answered_after_its_sync_and_so_is_what_saw_it() {
+    let mut world = world();
+    world.send(commit("g", 7), 5);
+    assert_eq!(committed(&mut world), None, "nothing is durable yet");
+    let topic = OffsetFetchRequestTopic { name: "t".to_owned(), partition_indexes: vec![0] };
+    world.send(OffsetFetchRequest { group_id: "g".to_owned(), topics: Some(vec![topic]), ..Default::default() }, 5);
+    assert!(world.answers.is_empty(), "the answer would tell of a commit that may be lost");
+    world.sync_all();
+    let Some(AnyResponse::OffsetFetch(response)) = world.answers.pop() else { panic!("no answer") };
+    assert_eq!(response.topics[0].partitions[0].committed_offset, 7);
+    assert_eq!(committed(&mut world), Some(ErrorCode::None));
+}
+
+#[test]
+fn what_was_committed_is_there_after_a_restart() {
+    let mut world = world();
+    world.send(commit("g", 7), 5);
+    world.sync_all();
+    assert_eq!(committed(&mut world), Some(ErrorCode::None));
+    let mut world = world.restart();
+    assert_eq!(fetched(&mut world, "g"), Ok(7));
+    assert_eq!(fetched(&mut world, "other"), Ok(-1));
+}
+
+#[test]
+fn a_coordinator_that_reads_its_log_tells_clients_to_come_back() {
+    let mut world = world();
+    world.send(commit("g", 7), 5);
+    world.sync_all();
+    world.answers.clear();
+    world.held_jobs = Some(Vec::new());
+    begin_epoch(&mut world);
+    assert_eq!(fetched(&mut world, "g"), Err(ErrorCode::CoordinatorLoadInProgress));
+    world.send(commit("g", 8), 5);
+    assert_eq!(committed(&mut world), Some(ErrorCode::CoordinatorLoadInProgress));
+    world.send(ListGroupsRequest::default(), 4);
+    let Some(AnyResponse::ListGroups(response)) = world.answers.pop() else { panic!("no answer") };
+    assert_eq!(response.error_code, ErrorCode::CoordinatorLoadInProgress.code());
+    for (job, work) in world.held_jobs.take().unwrap() {
+        world.handle(Input::JobDone { job, output: work.run() });
+    }
+    world.sync_all();
+    assert_eq!(fetched(&mut world, "g"), Ok(7));
+}
+
+#[test]
+fn a_part_of_the_log_that_comes_after_the_epoch_is_of_no_interest() {
+    let mut world = world();
+    world.send(commit("g", 7), 5);
+    world.sync_all();
+    world.answers.clear();
+    world.held_jobs = Some(Vec::new());
+    begin_epoch(&mut world);
+    let config = Arc::clone(&world.shard.config);
+    world.controller_decides(Request::Register(Registration::new(&config, Incarnation(100), 1)));
+    world.publish();
+    let jobs = world.held_jobs.take().unwrap();
+    assert_eq!(jobs.len(), 2, "each epoch reads for itself");
+    for (job, work) in jobs {
+        world.handle(Input::JobDone { job, output: work.run() });
+    }
+    world.sync_all();
+    assert_eq!(fetched(&mut world, "g"), Ok(7));
+}
+
+#[test]
+fn a_new_epoch_answers_what_waits_for_members_and_what_waits_for_its_sync() {
+    let mut world = world();
+    world.send(join("g", ""), 3);
+    world.sync_all();
+    let Some(AnyResponse::JoinGroup(first)) = world.answers.pop() else { panic!("the group is its only member") };
+    world.send(join("g", ""), 3);
+    world.send(commit("h", 7), 5);
+    assert!(world.answers.is_empty(), "one waits for {}, the other for its sync", first.member_id);
+    begin_epoch(&mut world);
+    assert_eq!(committed(&mut world), Some(ErrorCode::NotCoordinator));
+    let Some(AnyResponse::JoinGroup(second)) = world.answers.pop() else { panic!("no answer") };
+    assert_eq!(second.error_code, ErrorCode::NotCoordinator.code());
+}
+
+#[test]
+fn a_member_outlives_its_connection_until_its_session_ends() {
+    let mut world = world();
+    world.send(join("g", ""), 3);
+    world.sync_all();
+    let Some(AnyResponse::JoinGroup(first)) = world.answers.pop() else { panic!("the group is its only member") };
+    // The second waits for the first, and goes away.
+    world.send(join("g", ""), 3);
+    world.asked.clear();
+    world.handle(Input::Connection(CLIENT, ConnectionInput::Closed));
+    let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    world.handle(Input::Connection(CLIENT, ConnectionInput::Opened { listener: 0, peer }));
+    let members = |world: &mut World| {
+        world.send(DescribeGroupsRequest { groups: vec!["g".to_owned()], ..Default::default() }, 5);
+        let Some(AnyResponse::DescribeGroups(response)) = world.answers.pop() else { panic!("no answer") };
+        (response.groups[0].group_state.clone(), response.groups[0].members.len())
+    };
+    assert_eq!(members(&mut world), ("PreparingRebalance".to_owned(), 2));
+    world.send(LeaveGroupRequest { group_id: "g".to_owned(), member_id: first.member_id, ..Default::default() }, 2);
+    world.sync_all();
+    let Some(AnyResponse::LeaveGroup(left)) = world.answers.pop() else { panic!("no answer") };
+    assert_eq!(left.error_code, 0);
+    world.advance(Duration::from_secs(61));
+    world.sync_all();
+    assert_eq!(members(&mut world), ("Empty".to_owned(), 0));
+}
+
+#[test]
+fn groups_of_several_coordinators_are_answered_in_the_order_of_the_request() {
+    let mut world = world();
+    let names: Vec<String> = (0..20).map(|n| format!("group-{}", n * 7 % 20)).collect();
+    for name in &names {
+        world.send(commit(name, 1), 5);
+    }
+    world.sync_all();
+    world.answers.clear();
+    world.send(DescribeGroupsRequest { groups: names.clone(), include_authorized_operations: true }, 5);
+    let Some(AnyResponse::DescribeGroups(response)) = world.answers.pop() else { panic!("no answer") };
+    let described: Vec<_> = response.groups.iter().map(|group| group.group_id.clone()).collect();
+    assert_eq!(described, names);
+    world.send(ListGroupsRequest::default(), 4);
+    let Some(AnyResponse::ListGroups(response)) = world.answers.pop() else { panic!("no answer") };
+    assert_eq!(response.groups.len(), names.len());
+    world.send(DeleteGroupsRequest { groups_names: [&names[..], &["none".to_owned()]].concat() }, 2);
+    world.sync_all();
+    let Some(AnyResponse::DeleteGroups(response)) = world.answers.pop() else { panic!("no answer") };
+    let codes: Vec<_> = response.results.iter().map(|result| result.error_code).collect();
+    assert_eq!(codes[..20], [0; 20]);
+    assert_eq!(codes[20], ErrorCode::GroupIdNotFound.code());
+}
+
+#[test]
+fn commits_name_topics_by_id_from_version_10_on() {
+    let mut world = world();
+    let id = world.controller.image().topic("t").unwrap().id;
+    let mut request = commit("g", 7);
+    let topic = OffsetCommitRequestTopic { topic_id: Uuid(id.0), name: String::new(), ..request.topics.remove(0) };
+    let unknown = OffsetCommitRequestTopic { topic_id: Uuid(77), ..topic.clone() };
+    request.topics = vec![unknown, topic];
+    world.send(request, 10);
+    world.sync_all();
+    let Some(AnyResponse::OffsetCommit(response)) = world.answers.pop() else { panic!("no answer") };
+    let rows: Vec<_> = response.topics.iter().map(|topic| (topic.topic_id, topic.partitions[0].error_code)).collect();
+    assert_eq!(rows, [(Uuid(77), ErrorCode::UnknownTopicId.code()), (Uuid(id.0), 0)]);
+    assert_eq!(fetched(&mut world, "g"), Ok(7));
+}
+
+#[test]
+fn a_stop_answers_who_waits_for_members() {
+    let mut world = world();
+    world.send(join("g", ""), 3);
+    world.sync_all();
+    world.answers.clear();
+    world.send(join("g", ""), 3);
+    world.handle(Input::Stop);
+    world.sync_all();
+    let Some(AnyResponse::JoinGroup(response)) = world.answers.pop() else { panic!("no answer") };
+    assert_eq!(response.error_code, ErrorCode::NotCoordinator.code());
+    assert!(matches!(world.halt, Some(Halt::Stopped)));
+}
