@@ -103,6 +103,7 @@ impl BatchHeader {
     pub(super) const LOG_APPEND_TIME: i16 = 0x08;
     pub(super) const TRANSACTIONAL: i16 = 0x10;
     pub(super) const CONTROL: i16 = 0x20;
+    pub(super) const DELETE_HORIZON: i16 = 0x40;
 
     /// Reads the header at the start of `bytes`; the records behind it need not be there.
     ///
@@ -222,6 +223,12 @@ impl BatchHeader {
     /// Whether the batch holds a marker instead of records.
     pub fn is_control(&self) -> bool {
         self.attributes & Self::CONTROL != 0
+    }
+
+    /// When its tombstones and markers may go, in milliseconds since the Unix epoch; none before compaction has seen the
+    /// batch. It takes the base timestamp's place (KIP-534).
+    pub fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes & Self::DELETE_HORIZON != 0).then_some(self.base_timestamp)
     }
 
     /// Whether an idempotent producer made the batch.

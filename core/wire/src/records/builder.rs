@@ -144,7 +144,7 @@ fn bytes_len(bytes: Option<&[u8]>) -> usize {
     bytes.map_or(1, |bytes| varint_len(bytes.len() as i64) + bytes.len())
 }
 
-fn varint_len(value: i64) -> usize {
+pub(super) fn varint_len(value: i64) -> usize {
     let bits = 64 - zigzag(value).leading_zeros() as usize;
     bits.div_ceil(7).max(1)
 }
@@ -153,7 +153,7 @@ fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
-fn put_varint(out: &mut Vec<u8>, value: i64) {
+pub(super) fn put_varint(out: &mut Vec<u8>, value: i64) {
     let mut rest = zigzag(value);
     while rest >= 0x80 {
         out.push((rest as u8) | 0x80);

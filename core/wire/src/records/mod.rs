@@ -10,18 +10,20 @@
 //! * Nothing is allocated because a length on the wire says so: sizes are bounded by the bytes that are there, and what
 //!   is decompressed by a limit that the caller names.
 //!
-//! Sources: KIP-98 (format version 2), KIP-110 (zstd), KIP-390 (levels), the xerial framing of snappy-java.
+//! Sources: KIP-98 (format version 2), KIP-534 (delete horizons), KIP-110 (zstd), KIP-390 (levels), the xerial framing of snappy-java.
 //! Deliberately absent: message sets of format versions 0 and 1, which Kafka 4 no longer accepts either.
 
 mod batch;
 mod builder;
 mod compression;
 mod record;
+mod retain;
 
 pub use batch::{BatchError, BatchHeader, Batches, TimestampType, crc32c, verify_crc};
 pub use builder::BatchBuilder;
 pub use compression::{Compression, recompress};
 pub use record::{ControlType, Record, RecordIter, RecordSummary, records, walk};
+pub use retain::{Retained, StoredRecord, retain};
 
 #[cfg(test)]
 mod tests;

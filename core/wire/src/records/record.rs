@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use bytes::Bytes;
 
 use super::compression::decompressor;
-use super::{BatchError, BatchHeader, Compression};
+use super::{BatchError, BatchHeader, Compression, StoredRecord};
 
 /// One record, taken out of its batch or to be put into one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -169,6 +169,36 @@ impl Iterator for RecordIter {
 }
 
 impl RecordIter {
+    /// The next record as it is stored.
+    pub(super) fn next_stored(&mut self) -> Option<Result<StoredRecord, BatchError>> {
+        if self.index >= self.header.record_count {
+            return None;
+        }
+        let index = self.index;
+        self.index += 1;
+        let record = self.take_stored();
+        if record.is_err() {
+            self.index = self.header.record_count;
+        }
+        Some(record.map_err(|fault| fault.into_error(index, u64::MAX)))
+    }
+
+    fn take_stored(&mut self) -> Result<StoredRecord, Fault> {
+        let whole = self.rest.clone();
+        let mut source = &whole[..];
+        let mut fields = Fields::of_record(&mut source)?;
+        fields.skip(1)?;
+        let timestamp_delta = fields.varlong()?;
+        let tail_at = whole.len() - fields.source.len();
+        let offset = self.header.base_offset.saturating_add(i64::from(fields.varint()?));
+        let key = fields.take_bytes(&whole)?;
+        let has_value = fields.length()?.is_some();
+        fields.skip(fields.left)?;
+        let len = whole.len() - source.len();
+        let bytes = self.rest.split_to(len);
+        Ok(StoredRecord { offset, key, has_value, timestamp_delta, bytes, tail_at })
+    }
+
     fn take_record(&mut self) -> Result<Record, Fault> {
         let whole = self.rest.clone();
         let mut source = &whole[..];
