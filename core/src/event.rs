@@ -4,6 +4,7 @@
 use crate::group::GroupEvent;
 use crate::ids::ConnectionId;
 use crate::ids::{LeaderEpoch, Offset, PartitionId};
+use crate::log::Compacted;
 use crate::outbox::CloseReason;
 
 /// Something worth knowing.
@@ -53,6 +54,24 @@ pub enum Event {
         base_offset: Offset,
         /// How many bytes that freed.
         bytes: u64,
+    },
+    /// A log was compacted as far as its closed segments, its configuration and the bounds of memory let it.
+    LogCompacted {
+        /// Whose.
+        partition: PartitionId,
+        /// The topic's name.
+        topic: String,
+        /// What was rewritten.
+        compacted: Compacted,
+    },
+    /// A log is not compacted any more: a batch in it is damaged.
+    CompactionFailed {
+        /// Whose.
+        partition: PartitionId,
+        /// The topic's name.
+        topic: String,
+        /// What is wrong.
+        reason: String,
     },
     /// Produces are refused because the file system is full.
     DiskFull {

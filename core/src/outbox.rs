@@ -214,6 +214,8 @@ pub enum Job {
     FindTimestamp(crate::log::TimestampSearch),
     /// Read a part of a group coordinator's log.
     LoadGroups(crate::partition::GroupLoad),
+    /// A step of a log's compaction.
+    Compact(crate::log::CompactionStep),
 }
 
 /// What a job found.
@@ -223,6 +225,8 @@ pub enum JobOutput {
     FoundTimestamp(io::Result<Option<crate::log::TimestampAndOffset>>),
     /// The answer to [`Job::LoadGroups`].
     GroupsLoaded(Result<Replay<GroupRecord>, ReplayError>),
+    /// The end of [`Job::Compact`].
+    Compacted(crate::log::CompactionStepDone),
 }
 
 impl Job {
@@ -231,6 +235,7 @@ impl Job {
         match self {
             Self::FindTimestamp(search) => JobOutput::FoundTimestamp(search.run()),
             Self::LoadGroups(load) => JobOutput::GroupsLoaded(load.run()),
+            Self::Compact(step) => JobOutput::Compacted(step.run()),
         }
     }
 }

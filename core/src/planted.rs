@@ -18,17 +18,20 @@ pub enum Bug {
     ServeBeforeLoaded,
     /// What a group coordinator has decided is answered before it is committed.
     CommitAnsweredBeforeDurable,
+    /// Compaction takes the newest record of a key for one that a newer record supersedes.
+    CompactionDropsNewest,
 }
 
 impl Bug {
     /// Every bug, with the name that it is chosen by.
-    pub const ALL: [(&str, Self); 6] = [
+    pub const ALL: [(&str, Self); 7] = [
         ("ack-before-sync", Self::AckBeforeSync),
         ("recovery-without-checksum", Self::RecoveryWithoutChecksum),
         ("torn-tail-kept", Self::TornTailKept),
         ("recovered-counts-as-synced", Self::RecoveredCountsAsSynced),
         ("serve-before-loaded", Self::ServeBeforeLoaded),
         ("commit-answered-before-durable", Self::CommitAnsweredBeforeDurable),
+        ("compaction-drops-newest", Self::CompactionDropsNewest),
     ];
 }
 

@@ -48,6 +48,7 @@ impl<D: Disk> Shard<D> {
             broker: config.node_id,
             retention_check_interval: config.log_retention_check_interval,
             groups: Arc::clone(&config.groups),
+            cleaner: config.cleaner(shards),
         };
         Ok(Self {
             id,

@@ -26,6 +26,16 @@ pub fn log(log: &Logger, event: &Event) {
         Event::SegmentDeleted { partition, base_offset, bytes } => {
             info!(log, "segment deleted"; "partition" => %partition, "base_offset" => base_offset.0, "bytes" => *bytes);
         }
+        Event::LogCompacted { partition, topic, compacted } => {
+            info!(log, "log compacted"; "topic" => topic, "partition" => partition.index.0,
+                "segments_before" => compacted.segments_before, "segments_after" => compacted.segments_after,
+                "bytes_before" => compacted.bytes_before, "bytes_after" => compacted.bytes_after,
+                "cleaned_offset" => compacted.cleaned_offset.0);
+        }
+        Event::CompactionFailed { partition, topic, reason } => {
+            error!(log, "log is damaged and is not compacted any more"; "topic" => topic,
+                "partition" => partition.index.0, "reason" => reason);
+        }
         Event::DiskFull { partition } => {
             error!(log, "disk full: produces are refused until there is room"; "partition" => %partition);
         }

@@ -15,6 +15,7 @@ use super::topic::TopicConfig;
 use super::topic_keys::topic_key;
 use crate::group::GroupConfig;
 use crate::ids::BrokerId;
+use crate::partition::CleanerConfig;
 
 /// How the process writes its own log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +94,14 @@ pub struct BrokerConfig {
     pub offsets_topic_segment_bytes: i32,
     /// What group coordinators go by.
     pub groups: Arc<GroupConfig>,
+    /// `log.cleaner.backoff.ms`.
+    pub log_cleaner_backoff: Duration,
+    /// `log.cleaner.dedupe.buffer.size`, for all shards together.
+    pub log_cleaner_dedupe_buffer_size: u64,
+    /// `log.cleaner.io.buffer.size`.
+    pub log_cleaner_io_buffer_size: u64,
+    /// `log.cleaner.io.max.bytes.per.second`, for all shards together.
+    pub log_cleaner_io_max_bytes_per_second: f64,
     /// What was set, by key, as it was written.
     pub settings: Configs,
 }
@@ -125,6 +134,16 @@ impl BrokerConfig {
     pub fn topic_defaults(&self) -> TopicConfig {
         let none = Configs::new();
         TopicConfig::resolve(&none, &Layers { dynamic: &none, dynamic_default: &none, fixed: &self.settings })
+    }
+
+    /// How each of `shards` compacts.
+    pub fn cleaner(&self, shards: u16) -> CleanerConfig {
+        CleanerConfig {
+            backoff: self.log_cleaner_backoff,
+            dedupe_buffer_bytes: self.log_cleaner_dedupe_buffer_size / u64::from(shards),
+            io_buffer_bytes: self.log_cleaner_io_buffer_size,
+            io_bytes_per_second_max: self.log_cleaner_io_max_bytes_per_second / f64::from(shards),
+        }
     }
 
     fn from_settings(settings: Configs) -> Result<Self, Refusal> {
@@ -161,6 +180,11 @@ impl BrokerConfig {
             offsets_topic_replication_factor: read.integer("offsets.topic.replication.factor"),
             offsets_topic_segment_bytes: read.integer("offsets.topic.segment.bytes"),
             groups: Arc::new(groups(&read)),
+            // Without any pause a shard that has nothing to compact would do nothing else.
+            log_cleaner_backoff: Duration::from_millis(read.integer::<u64>("log.cleaner.backoff.ms").max(1)),
+            log_cleaner_dedupe_buffer_size: read.integer("log.cleaner.dedupe.buffer.size"),
+            log_cleaner_io_buffer_size: read.integer("log.cleaner.io.buffer.size"),
+            log_cleaner_io_max_bytes_per_second: read.double("log.cleaner.io.max.bytes.per.second"),
             settings: Configs::new(),
         };
         let config = Self { settings, ..config };

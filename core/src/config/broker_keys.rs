@@ -145,37 +145,66 @@ pub const BROKER_KEYS: &[Key] = &[
     )
     .read_only(),
     Key::new(
+        "log.cleaner.backoff.ms",
+        Kind::Long,
+        Some("15000"),
+        Check::AtLeast(0),
+        "How long a shard waits before it looks again for a log to compact, where it found none.",
+    )
+    .read_only(),
+    Key::new(
+        "log.cleaner.dedupe.buffer.size",
+        Kind::Long,
+        Some("134217728"),
+        Check::AtLeast(0),
+        "How much memory compaction may use, in all shards together, to remember the newest offset of each key. A log with \
+         more keys is compacted in several rounds.",
+    )
+    .read_only(),
+    Key::new(
         "log.cleaner.delete.retention.ms",
         Kind::Long,
         Some("86400000"),
         Check::AtLeast(0),
         "The default of the topics' delete.retention.ms.",
+    ),
+    Key::new(
+        "log.cleaner.io.buffer.size",
+        Kind::Int,
+        Some("524288"),
+        Check::AtLeast(0),
+        "How many bytes one step of a compaction reads.",
     )
-    .only_kept(),
+    .read_only(),
+    Key::new(
+        "log.cleaner.io.max.bytes.per.second",
+        Kind::Double,
+        Some("1.7976931348623157E308"),
+        Check::With(positive),
+        "How many bytes compaction reads and writes in a second at most, in all shards together.",
+    )
+    .read_only(),
     Key::new(
         "log.cleaner.max.compaction.lag.ms",
         Kind::Long,
         Some(MAX_LONG),
         Check::AtLeast(1),
         "The default of the topics' max.compaction.lag.ms.",
-    )
-    .only_kept(),
+    ),
     Key::new(
         "log.cleaner.min.cleanable.ratio",
         Kind::Double,
         Some("0.5"),
         Check::Fraction,
         "The default of the topics' min.cleanable.dirty.ratio.",
-    )
-    .only_kept(),
+    ),
     Key::new(
         "log.cleaner.min.compaction.lag.ms",
         Kind::Long,
         Some("0"),
         Check::AtLeast(0),
         "The default of the topics' min.compaction.lag.ms.",
-    )
-    .only_kept(),
+    ),
     Key::new(
         "log.cleanup.policy",
         Kind::List,
@@ -480,6 +509,10 @@ pub(super) const ALIASES: &[(&str, &str)] = &[("broker.id", "node.id"), ("log.di
 pub fn broker_key(name: &str) -> Option<&'static Key> {
     let at = BROKER_KEYS.binary_search_by(|key| key.name.cmp(name)).ok()?;
     Some(&BROKER_KEYS[at])
+}
+
+fn positive(text: &str) -> Result<(), String> {
+    if text.parse().is_ok_and(|number: f64| number > 0.0) { Ok(()) } else { Err("must be greater than 0".into()) }
 }
 
 fn cluster_id(text: &str) -> Result<(), String> {

@@ -145,6 +145,10 @@ impl TopicConfig {
             retention_bytes: self.retention_bytes,
             delete: self.cleanup_policy.delete,
             compact: self.cleanup_policy.compact,
+            delete_retention_ms: millis(self.delete_retention_ms),
+            min_compaction_lag_ms: millis(self.min_compaction_lag_ms),
+            max_compaction_lag_ms: millis(self.max_compaction_lag_ms),
+            min_cleanable_dirty_ratio: self.min_cleanable_dirty_ratio,
             max_message_bytes: self.max_message_bytes,
             compression: match self.compression_type {
                 CompressionType::Producer => CompressionPolicy::Producer,

@@ -21,8 +21,8 @@ pub const TOPIC_KEYS: &[Key] = &[
         Kind::List,
         Some("delete"),
         Check::OneOf(&["compact", "delete"]),
-        "What becomes of old segments: delete removes them by age and size. compact is stored and shown, but this \
-         version does not compact: such a topic keeps every record, unless delete is named too.",
+        "What becomes of old records: delete removes segments by age and size, compact keeps only the newest record of \
+         each key. Both may be named.",
     )
     .from(&[same("log.cleanup.policy")]),
     Key::new(
@@ -63,9 +63,8 @@ pub const TOPIC_KEYS: &[Key] = &[
         Kind::Long,
         Some("86400000"),
         Check::AtLeast(0),
-        "How long a compacted topic keeps the marks of deleted keys.",
+        "How long a compacted topic keeps the marks of deleted keys, counted from the compaction that meets them first.",
     )
-    .only_kept()
     .from(&[same("log.cleaner.delete.retention.ms")]),
     Key::new(
         "file.delete.delay.ms",
@@ -157,9 +156,8 @@ pub const TOPIC_KEYS: &[Key] = &[
         Kind::Long,
         Some(MAX_LONG),
         Check::AtLeast(1),
-        "After how long a record must have been considered for compaction.",
+        "After how long a record is compacted even if there is little to compact; its segment is closed for that.",
     )
-    .only_kept()
     .from(&[same("log.cleaner.max.compaction.lag.ms")]),
     Key::new(
         "max.message.bytes",
@@ -200,7 +198,6 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::Fraction,
         "How much of a log must be uncompacted before compaction is worth its while.",
     )
-    .only_kept()
     .from(&[same("log.cleaner.min.cleanable.ratio")]),
     Key::new(
         "min.compaction.lag.ms",
@@ -209,7 +206,6 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::AtLeast(0),
         "How long a record stays uncompacted at least.",
     )
-    .only_kept()
     .from(&[same("log.cleaner.min.compaction.lag.ms")]),
     Key::new(
         "min.insync.replicas",

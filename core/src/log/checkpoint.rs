@@ -5,19 +5,23 @@
 
 use bytes::BufMut;
 
+use super::names::{self, Generation};
 use super::producers::Producers;
 use super::segment::Segment;
 use super::small_file::{self, SmallFileError};
+use crate::disk::LogPath;
 use crate::ids::Offset;
 
 const TAG: [u8; 4] = *b"HWcp";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// A checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Checkpoint {
     /// Everything below was synced.
     pub offset: Offset,
+    /// Compaction has been over everything below.
+    pub cleaned: Offset,
     /// The segments, in order; the last one was written to.
     pub segments: Vec<SegmentMark>,
     /// The producers' state before the offset.
@@ -28,6 +32,7 @@ pub(super) struct Checkpoint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SegmentMark {
     pub base: Offset,
+    pub generation: Generation,
     pub next: Offset,
     pub size: u64,
     pub max_timestamp: i64,
@@ -37,12 +42,24 @@ pub(super) struct SegmentMark {
 }
 
 impl SegmentMark {
-    const LEN: usize = 45;
+    const LEN: usize = 49;
+
+    /// The file of its batches.
+    pub fn path(&self, dir: &LogPath) -> LogPath {
+        names::log(dir, self.base, self.generation)
+    }
+
+    /// A segment that is to be read from its start.
+    pub fn unread(base: Offset, generation: Generation) -> Self {
+        let (next, size, max_timestamp, first_timestamp, index_entries) = (base, 0, -1, None, 0);
+        Self { base, generation, next, size, max_timestamp, first_timestamp, index_entries }
+    }
 
     /// What there is to remember of a segment whose index is flushed.
     pub fn of(segment: &Segment) -> Self {
         Self {
             base: segment.base,
+            generation: segment.generation,
             next: segment.next,
             size: segment.size,
             max_timestamp: segment.max_timestamp,
@@ -53,13 +70,22 @@ impl SegmentMark {
 }
 
 impl Checkpoint {
+    /// Whether a segment's file is part of the log: the others were removed and came back, or were replaced by compaction,
+    /// or are what it had begun.
+    pub fn counts(&self, file: (Offset, Generation)) -> bool {
+        let is_later = file.0 >= self.offset && file.1 == Generation::ORIGINAL;
+        is_later || self.segments.iter().any(|mark| (mark.base, mark.generation) == file)
+    }
+
     /// The contents of the file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut contents = Vec::new();
         contents.put_i64(self.offset.0);
+        contents.put_i64(self.cleaned.0);
         contents.put_u32(u32::try_from(self.segments.len()).expect("fewer segments than 2^32"));
         for mark in &self.segments {
             contents.put_i64(mark.base.0);
+            contents.put_u32(mark.generation.0);
             contents.put_i64(mark.next.0);
             contents.put_u64(mark.size);
             contents.put_i64(mark.max_timestamp);
@@ -74,18 +100,20 @@ impl Checkpoint {
     /// Reads the file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SmallFileError> {
         let mut contents = small_file::unframe(TAG, VERSION, bytes)?;
-        let offset = Offset(contents.i64()?);
+        let (offset, cleaned) = (Offset(contents.i64()?), Offset(contents.i64()?));
         let mut segments = Vec::new();
         for _ in 0..contents.count(SegmentMark::LEN)? {
-            let (base, next) = (Offset(contents.i64()?), Offset(contents.i64()?));
+            let (base, generation) = (Offset(contents.i64()?), Generation(contents.u32()?));
+            let next = Offset(contents.i64()?);
             let (size, max_timestamp) = (contents.u64()?, contents.i64()?);
             let (has_first, first) = (contents.u8()? == 1, contents.i64()?);
             let index_entries = usize::try_from(contents.u32()?).map_err(|_| SmallFileError::Damaged)?;
             let first_timestamp = has_first.then_some(first);
-            segments.push(SegmentMark { base, next, size, max_timestamp, first_timestamp, index_entries });
+            let mark = SegmentMark { base, generation, next, size, max_timestamp, first_timestamp, index_entries };
+            segments.push(mark);
         }
         let producers = Producers::take(&mut contents)?;
         contents.end()?;
-        Ok(Self { offset, segments, producers })
+        Ok(Self { offset, cleaned, segments, producers })
     }
 }

@@ -5,7 +5,7 @@ use highwater_wire::records::{Compression, TimestampType};
 use crate::limits;
 
 /// How a log behaves. The defaults are Kafka's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogConfig {
     /// Bytes after which a segment is closed (`segment.bytes`); at most 2³¹−1.
     pub segment_bytes: u32,
@@ -19,8 +19,16 @@ pub struct LogConfig {
     pub retention_bytes: Option<u64>,
     /// Whether segments are deleted by age and size at all (`cleanup.policy` has `delete`).
     pub delete: bool,
-    /// Whether every record must have a key (`cleanup.policy` has `compact`).
+    /// Whether only the newest record of each key stays, so that all must have one (`cleanup.policy` has `compact`).
     pub compact: bool,
+    /// Milliseconds that a tombstone stays after compaction has met it (`delete.retention.ms`).
+    pub delete_retention_ms: i64,
+    /// Milliseconds that a record stays uncompacted at least (`min.compaction.lag.ms`).
+    pub min_compaction_lag_ms: i64,
+    /// Milliseconds after which compaction does not wait for more (`max.compaction.lag.ms`).
+    pub max_compaction_lag_ms: i64,
+    /// How much of the log must be uncompacted before that is worth its while (`min.cleanable.dirty.ratio`).
+    pub min_cleanable_dirty_ratio: f64,
     /// Bytes of the largest batch that is accepted (`max.message.bytes`).
     pub max_message_bytes: u32,
     /// How batches are stored (`compression.type`, `compression.*.level`).
@@ -60,6 +68,10 @@ impl Default for LogConfig {
             retention_bytes: None,
             delete: true,
             compact: false,
+            delete_retention_ms: DAY_MS,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            min_cleanable_dirty_ratio: 0.5,
             max_message_bytes: limits::BATCH_BYTES_MAX,
             compression: CompressionPolicy::Producer,
             timestamp_type: TimestampType::CreateTime,
@@ -67,6 +79,13 @@ impl Default for LogConfig {
             timestamp_after_max_ms: 60 * 60 * 1000,
             producer_id_expiration_ms: DAY_MS,
         }
+    }
+}
+
+impl LogConfig {
+    /// Milliseconds between the timestamps of a segment's first and next batch that close it.
+    pub(super) fn roll_ms(&self) -> i64 {
+        if self.compact { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
     }
 }
 

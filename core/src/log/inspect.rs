@@ -12,7 +12,7 @@ use bytes::Bytes;
 use highwater_wire::records::{BatchHeader, walk};
 
 use super::checkpoint::Checkpoint;
-use super::names::{self, Kind};
+use super::names::{self, Generation, Kind};
 use super::recovery::{OpenLogError, read_small};
 use super::scan::{Scanned, Scanner};
 use crate::disk::{Disk, LogPath, OpenMode};
@@ -91,7 +91,7 @@ impl SegmentReader {
     /// # Errors
     /// The file is not called as segments are, or an I/O error.
     pub fn open(disk: &mut impl Disk, path: &LogPath) -> io::Result<Self> {
-        let Kind::Log(base) = names::parse(path.name()) else {
+        let Kind::Log(base, _) = names::parse(path.name()) else {
             let reason = format!("{path} is not a segment: those are called by 20 digits and `.log`");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         };
@@ -138,14 +138,28 @@ impl SegmentReader {
     }
 }
 
-/// The segment files of the log in `dir`, in the order of their offsets.
+/// The segment files of the log in `dir`, in the order of their offsets. Where compaction has rewritten segments and the
+/// old files are still there, or new ones are not finished, the checkpoint says which count; without one all are listed.
 ///
 /// # Errors
 /// An I/O error.
-pub fn segment_files(disk: &impl Disk, dir: &LogPath) -> io::Result<Vec<LogPath>> {
-    let mut files: Vec<LogPath> = disk.list(dir)?.iter().map(|entry| dir.join(&entry.name)).collect();
-    files.retain(|path| matches!(names::parse(path.name()), Kind::Log(_)));
-    Ok(files)
+pub fn segment_files(disk: &mut impl Disk, dir: &LogPath) -> io::Result<Vec<LogPath>> {
+    let checkpoint = match read_small(disk, dir, names::CHECKPOINT, Checkpoint::from_bytes) {
+        Ok(checkpoint) => checkpoint,
+        Err(OpenLogError::Io { error, .. }) => return Err(error),
+        Err(OpenLogError::Damaged { .. }) => None,
+    };
+    let mut files: Vec<(Offset, Generation)> = Vec::new();
+    for entry in disk.list(dir)? {
+        if let Kind::Log(base, generation) = names::parse(&entry.name) {
+            files.push((base, generation));
+        }
+    }
+    files.sort_unstable();
+    if let Some(checkpoint) = checkpoint {
+        files.retain(|file| checkpoint.counts(*file));
+    }
+    Ok(files.into_iter().map(|(base, generation)| names::log(dir, base, generation)).collect())
 }
 
 /// Reads a whole log. `recovery_point` says up to where it was synced, in addition to what its checkpoint says;
@@ -253,7 +267,7 @@ mod tests {
         verify(disk, &dir(), Offset(synced), |_| {}).unwrap()
     }
 
-    fn last_segment(disk: &MemoryDisk) -> LogPath {
+    fn last_segment(disk: &mut MemoryDisk) -> LogPath {
         segment_files(disk, &dir()).unwrap().pop().unwrap()
     }
 
@@ -271,7 +285,7 @@ mod tests {
     #[test]
     fn a_torn_end_above_the_recovery_point_is_no_damage() {
         let mut disk = written(10);
-        let last = last_segment(&disk);
+        let last = last_segment(&mut disk);
         let bytes = disk.bytes_mut(&last).unwrap();
         bytes.truncate(bytes.len() - 1);
         let findings = verified(&mut disk, 18).findings;
@@ -283,7 +297,7 @@ mod tests {
     #[test]
     fn every_flipped_bit_that_the_checksum_or_the_length_covers_is_found() {
         let mut pristine = written(10);
-        let path = last_segment(&pristine);
+        let path = last_segment(&mut pristine);
         let batch_len = BatchHeader::parse(pristine.bytes(&path).unwrap()).unwrap().size_in_bytes();
         for at in 0..pristine.bytes(&path).unwrap().len() {
             pristine.bytes_mut(&path).unwrap()[at] ^= 0x10;
@@ -302,7 +316,7 @@ mod tests {
     #[test]
     fn a_missing_segment_is_found() {
         let mut disk = written(10);
-        let second = segment_files(&disk, &dir()).unwrap().remove(1);
+        let second = segment_files(&mut disk, &dir()).unwrap().remove(1);
         disk.remove(&second).unwrap();
         let findings = verified(&mut disk, 20).findings;
         assert!(findings.len() == 1 && findings[0].reason.contains("does not begin"), "{findings:?}");

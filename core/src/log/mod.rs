@@ -7,6 +7,7 @@
 //! Files of a log's directory, `N` being an offset in 20 digits:
 //! * `N.log`: batches as they came, the first one at `N` or, after a gap, behind it.
 //! * `N.index`: where to find offsets and timestamps in it (`index`).
+//! * `N.G.log`, `N.G.index`: the same, rewritten by compaction for the `G`th time; the checkpoint says which counts.
 //! * `N.snapshot`: the producers' state before `N`.
 //! * `checkpoint`, `leader-epoch-checkpoint`, `log-start-offset`: small files with a version and a checksum.
 //!
@@ -16,9 +17,10 @@
 //! * An append that fails for want of space leaves the log as it was.
 //!
 //! Sources: Kafka's log layout, KIP-98, KIP-101.
-//! Deliberately absent: compaction and the index of aborted transactions.
+//! Deliberately absent: the index of aborted transactions.
 
 mod checkpoint;
+mod compaction;
 mod config;
 mod durability;
 mod index;
@@ -46,6 +48,7 @@ use crate::disk::{Disk, FileSlice, LogPath};
 use crate::ids::{LeaderEpoch, Offset};
 use crate::time::Now;
 
+pub use compaction::{Cleanable, Compacted, CompactionLimits, CompactionProgress, CompactionStep, CompactionStepDone};
 pub use config::{CompressionPolicy, LogConfig};
 pub use durability::Dirty;
 pub use recovery::{OpenLogError, Recovery};
@@ -55,6 +58,7 @@ pub use search::{TimestampAndOffset, TimestampAnswer, TimestampSearch};
 pub use validate::{AppendError, RecordError, Rejection};
 
 use checkpoint::{Checkpoint, SegmentMark};
+use compaction::Compaction;
 use durability::Durability;
 use leader_epochs::LeaderEpochs;
 use producers::Producers;
@@ -77,6 +81,18 @@ pub struct Log {
     prepared: Option<Checkpoint>,
     /// Up to where the checkpoint on the disk reaches.
     checkpointed: Offset,
+    /// The change that wrote it.
+    checkpoint_change: u64,
+    /// Compaction has been over everything below.
+    cleaned: Offset,
+    /// The compaction that is under way.
+    compaction: Option<Compaction>,
+    /// Whether a checkpoint is due even if nothing was appended.
+    is_checkpoint_outdated: bool,
+    /// Whether compaction has met damage.
+    is_uncleanable: bool,
+    /// Segments whose place rewritten ones have taken: the checkpoint on the disk still names their files.
+    replaced: Vec<Segment>,
     /// The change that lowered the checkpoint for a truncation to come; until then there is no new one.
     lowered: Option<u64>,
     /// Segments that are out of the log, whose files stay until that is durable.
@@ -167,6 +183,12 @@ impl Log {
             durability,
             prepared: None,
             checkpointed: Offset(0),
+            checkpoint_change: 0,
+            cleaned: Offset(0),
+            compaction: None,
+            is_checkpoint_outdated: false,
+            is_uncleanable: false,
+            replaced: Vec::new(),
             lowered: None,
             removing: Vec::new(),
         })
@@ -214,8 +236,9 @@ impl Log {
 
     /// Closes the log's files, whose pins stay readable.
     pub fn close(self, disk: &mut impl Disk) {
-        let removing = self.removing.into_iter().map(Removing::into_segment);
-        for segment in self.segments.into_values().chain(removing) {
+        let removing = self.removing.into_iter().map(Removing::into_segment).chain(self.replaced);
+        let rewritten = self.compaction.and_then(Compaction::into_output);
+        for segment in self.segments.into_values().chain(removing).chain(rewritten) {
             segment.close(disk);
         }
     }
@@ -352,7 +375,7 @@ impl Log {
         let size = active.size + header.size_in_bytes() as u64;
         let waited = active.first_timestamp.map_or(0, |first| header.max_timestamp.saturating_sub(first));
         let full = size > u64::from(self.config.segment_bytes)
-            || waited > self.config.segment_ms
+            || waited > self.config.roll_ms()
             || active.relative(Offset(header.next_offset())).is_none();
         if active.is_empty() || !full {
             return Ok(None);
@@ -369,8 +392,7 @@ impl Log {
         let next = Segment::create(disk, &self.dir, base)?;
         self.durability.touch(next.file);
         let dir = self.dir.clone();
-        let active = self.active_mut();
-        let nothing_left = !active.index.seal(disk, &names::index(&dir, active.base))?;
+        let nothing_left = !self.active_mut().seal_index(disk, &dir)?;
         assert!(nothing_left, "the index was flushed before");
         self.segments.insert(base, next);
         Ok(base)
@@ -496,12 +518,14 @@ impl Log {
 
     fn checkpoint_now(&mut self, disk: &mut impl Disk) -> io::Result<()> {
         self.publish_prepared(disk)?;
-        if self.checkpointed == self.end_offset() || self.lowered.is_some() {
+        let is_current = self.checkpointed == self.end_offset() && !self.is_checkpoint_outdated;
+        if is_current || self.lowered.is_some() {
             return Ok(());
         }
         self.flush_active_index(disk)?;
         self.prepared = Some(Checkpoint {
             offset: self.end_offset(),
+            cleaned: self.cleaned,
             segments: self.segments.values().map(SegmentMark::of).collect(),
             producers: self.producers.clone(),
         });
@@ -511,10 +535,19 @@ impl Log {
     fn publish_prepared(&mut self, disk: &mut impl Disk) -> io::Result<()> {
         let synced = self.synced_offset();
         let Some(prepared) = self.prepared.take_if(|prepared| prepared.offset <= synced) else { return Ok(()) };
-        disk.replace(&self.dir.join(names::CHECKPOINT), &prepared.to_bytes())?;
-        self.durability.touch_directory();
-        self.checkpointed = prepared.offset;
-        Ok(())
+        self.publish(disk, &prepared).map(drop)
+    }
+
+    /// Writes a checkpoint. Returns the change that must be durable before anything may rely on it.
+    fn publish(&mut self, disk: &mut impl Disk, checkpoint: &Checkpoint) -> io::Result<u64> {
+        disk.replace(&self.dir.join(names::CHECKPOINT), &checkpoint.to_bytes())?;
+        let change = self.durability.touch_directory();
+        self.checkpointed = checkpoint.offset;
+        self.checkpoint_change = change;
+        self.is_checkpoint_outdated = false;
+        let replaced = std::mem::take(&mut self.replaced);
+        self.removing.extend(replaced.into_iter().map(|segment| Removing::new(segment, change)));
+        Ok(change)
     }
 }
 
@@ -572,6 +605,7 @@ impl Log {
         let end = self.end_offset();
         assert!(self.start <= end, "a log does not start behind its end");
         assert!(self.checkpointed <= end, "a checkpoint covers what there is");
+        assert!(self.cleaned <= end, "compaction has been over what there is");
         let mut previous_next = self.segments.keys().next().copied();
         for (base, segment) in &self.segments {
             assert_eq!(*base, segment.base, "segments are found by their base");

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::BufMut;
 use highwater_wire::records::BatchHeader;
 
+use super::compaction::LastOfProducers;
 use super::small_file::{self, Contents, SmallFileError};
 use super::validate::AppendError;
 use crate::ids::{Offset, ProducerEpoch, ProducerId};
@@ -138,6 +139,18 @@ impl Producers {
         self.states.retain(|_, state| {
             state.transaction_start.is_some() || now.0.saturating_sub(state.last_timestamp) < after_ms
         });
+    }
+
+    /// The batches that the state rests on, as far as they must outlive their records.
+    pub fn last_batches(&self) -> LastOfProducers {
+        let mut last = LastOfProducers::default();
+        for (id, state) in &self.states {
+            match state.batches.back() {
+                Some(batch) => drop(last.last_offsets.insert(batch.last_offset)),
+                None => drop(last.markers.insert((*id, state.epoch))),
+            }
+        }
+        last
     }
 
     /// The contents of a snapshot.

@@ -21,7 +21,7 @@ use super::config::LogConfig;
 use super::durability::Durability;
 use super::index::Index;
 use super::leader_epochs::LeaderEpochs;
-use super::names::{self, Kind};
+use super::names::{self, Generation, Kind};
 use super::producers::Producers;
 use super::retention::{remove_if_there, start_from_bytes};
 use super::scan::{Scanned, Scanner};
@@ -137,8 +137,8 @@ struct Opening {
     floor: Offset,
     start: Option<Offset>,
     checkpoint: Option<Checkpoint>,
-    /// The bases of the files of batches that were not looked at yet.
-    unread: Vec<Offset>,
+    /// The files of batches that were not looked at yet, in order.
+    unread: Vec<(Offset, Generation)>,
     segments: BTreeMap<Offset, Segment>,
     epochs: LeaderEpochs,
     /// What the file of the epochs has. Without it only the batches know them.
@@ -169,14 +169,15 @@ impl Opening {
         let (mut unread, mut stale_removed) = (Vec::new(), false);
         for entry in &entries {
             match names::parse(&entry.name) {
-                Kind::Log(base) => unread.push(base),
+                Kind::Log(base, generation) => unread.push((base, generation)),
                 Kind::Snapshot(offset) if offset > floor => {
                     disk.remove(&dir.join(&entry.name)).map_err(io)?;
                     stale_removed = true;
                 }
-                Kind::Snapshot(_) | Kind::Index(_) | Kind::Other => {}
+                Kind::Snapshot(_) | Kind::Index(..) | Kind::Other => {}
             }
         }
+        unread.sort_unstable();
         let epochs = read_file(disk, &dir.join(names::LEADER_EPOCHS), SMALL_FILE_BYTES_MAX).map_err(io)?;
         let epochs = epochs.and_then(|bytes| LeaderEpochs::from_bytes(&bytes).ok());
         Ok(Self {
@@ -199,9 +200,13 @@ impl Opening {
 
     fn run(mut self, disk: &mut impl Disk) -> Result<(Log, Recovery), OpenLogError> {
         let checkpointed = self.checkpoint.as_ref().map_or(Offset(0), |checkpoint| checkpoint.offset);
+        let cleaned = self.checkpoint.as_ref().map_or(Offset(0), |checkpoint| checkpoint.cleaned);
         match self.checkpoint.take() {
             Some(checkpoint) => self.resume(disk, checkpoint)?,
-            None => self.epochs = LeaderEpochs::default(),
+            None => {
+                self.require_originals()?;
+                self.epochs = LeaderEpochs::default();
+            }
         }
         self.read_on(disk)?;
         if self.segments.is_empty() {
@@ -226,6 +231,12 @@ impl Opening {
             durability,
             prepared: None,
             checkpointed,
+            checkpoint_change: 0,
+            cleaned,
+            compaction: None,
+            is_checkpoint_outdated: false,
+            is_uncleanable: false,
+            replaced: Vec::new(),
             lowered: None,
             removing: Vec::new(),
         };
@@ -234,45 +245,55 @@ impl Opening {
 
     /// Takes over what the checkpoint knows, without reading it again.
     fn resume(&mut self, disk: &mut impl Disk, checkpoint: Checkpoint) -> Result<(), OpenLogError> {
-        let Checkpoint { offset, mut segments, producers } = checkpoint;
+        let mut leftovers = self.unread.extract_if(.., |file| !checkpoint.counts(*file)).collect::<Vec<_>>();
+        let Checkpoint { offset, mut segments, producers, .. } = checkpoint;
         let Some(oldest) = segments.first().map(|mark| mark.base) else { return Ok(()) };
-        let leftovers = self.unread.extract_if(.., |base| *base < oldest).collect::<Vec<_>>();
-        for base in leftovers {
-            self.remove_segment(disk, base)?;
-        }
         // Files go only when the log durably starts behind them, the oldest first: what lies before one that is gone
         // has come back, and goes again.
         let start = self.start.unwrap_or(oldest);
-        let is_gone = |mark: &SegmentMark| mark.next <= start && !self.unread.contains(&mark.base);
-        let gone = segments.iter().rposition(is_gone).map_or(0, |at| at + 1);
+        let is_there = |mark: &SegmentMark| self.unread.contains(&(mark.base, mark.generation));
+        let gone = segments.iter().rposition(|mark| mark.next <= start && !is_there(mark)).map_or(0, |at| at + 1);
         for mark in segments.drain(..gone) {
-            if self.unread.contains(&mark.base) {
-                self.unread.retain(|base| *base != mark.base);
-                self.remove_segment(disk, mark.base)?;
-            }
+            leftovers.extend(self.unread.extract_if(.., |file| *file == (mark.base, mark.generation)));
         }
         self.next = segments.first().map_or(offset, |mark| mark.base);
         // Beyond the checkpoint a lost cut may have brought back an older leader's batches: they say themselves whose
         // they are.
         self.epochs.truncate_end(offset);
         self.producers = producers;
-        let Some((active, sealed)) = segments.split_last() else { return Ok(()) };
-        for mark in sealed {
-            let segment = self.open_sealed(disk, mark)?;
-            self.next = segment.next;
-            self.segments.insert(mark.base, segment);
+        if let Some((active, sealed)) = segments.split_last() {
+            for mark in sealed {
+                let segment = self.open_sealed(disk, mark)?;
+                self.next = segment.next;
+                self.segments.insert(mark.base, segment);
+            }
+            let scanner = self.resume_active(disk, active, offset)?;
+            self.scan(disk, active.base, scanner)?;
         }
-        let scanner = self.resume_active(disk, active, offset)?;
-        self.scan(disk, active.base, scanner)
+        for file in leftovers {
+            self.remove_segment(disk, file)?;
+        }
+        Ok(())
+    }
+
+    /// Only a checkpoint says which rewritten segments count.
+    fn require_originals(&self) -> Result<(), OpenLogError> {
+        let Some((base, generation)) = self.unread.iter().find(|(_, rewritten)| *rewritten > Generation::ORIGINAL)
+        else {
+            return Ok(());
+        };
+        let reason = "compaction has rewritten it, but the log's checkpoint, which says so, is missing".to_owned();
+        Err(self.damaged(names::log(&self.dir, *base, *generation), 0, *base, reason))
     }
 
     fn open_sealed(&mut self, disk: &mut impl Disk, mark: &SegmentMark) -> Result<Segment, OpenLogError> {
         let (file, len) = self.open_marked(disk, mark)?;
         if len != mark.size {
             let reason = format!("it has {len} bytes instead of {}", mark.size);
-            return Err(self.damaged(names::log(&self.dir, mark.base), len.min(mark.size), mark.base, reason));
+            let path = mark.path(&self.dir);
+            return Err(self.damaged(path, len.min(mark.size), mark.base, reason));
         }
-        let path = names::index(&self.dir, mark.base);
+        let path = names::index(&self.dir, mark.base, mark.generation);
         if self.saved_epochs.is_some() {
             let index = Index::open_sealed(disk, &path, mark.base, mark.index_entries);
             if let Some(index) = index.map_err(|error| self.io(error))? {
@@ -280,13 +301,13 @@ impl Opening {
             }
         }
         let mut segment = self.read_again(disk, mark, file)?;
-        segment.index.seal(disk, &path).map_err(|error| self.io(error))?;
+        segment.seal_index(disk, &self.dir).map_err(|error| self.io(error))?;
         Ok(segment)
     }
 
     /// Reads what the checkpoint knows of a segment whose index is unusable, or whose leader epochs are lost.
     fn read_again(&mut self, disk: &impl Disk, mark: &SegmentMark, file: FileId) -> Result<Segment, OpenLogError> {
-        let mut segment = Segment::empty(mark.base, file, Index::new(mark.base));
+        let mut segment = Segment::empty(mark.base, mark.generation, file);
         let mut scanner = Scanner::new(disk, file, 0).map_err(|error| self.io(error))?;
         while segment.size < mark.size {
             let Scanned::Batch(header) = self.next_batch(disk, &mut scanner, &segment)? else { break };
@@ -302,7 +323,7 @@ impl Opening {
         }
         let (size, next) = (mark.size, mark.next);
         let reason = format!("offset {} is reached there, where {next} should be reached at byte {size}", segment.next);
-        Err(self.damaged(names::log(&self.dir, mark.base), segment.size, segment.next.min(next), reason))
+        Err(self.damaged(mark.path(&self.dir), segment.size, segment.next.min(next), reason))
     }
 
     /// Prepares to read on where the checkpoint left off.
@@ -315,9 +336,9 @@ impl Opening {
         let (file, len) = self.open_marked(disk, mark)?;
         if len < mark.size {
             let reason = format!("it has {len} bytes instead of at least {}", mark.size);
-            return Err(self.damaged(names::log(&self.dir, mark.base), len, offset, reason));
+            return Err(self.damaged(mark.path(&self.dir), len, offset, reason));
         }
-        let path = names::index(&self.dir, mark.base);
+        let path = names::index(&self.dir, mark.base, mark.generation);
         let index = match self.saved_epochs {
             Some(_) => Index::open_active(disk, &path, mark.base, mark.index_entries),
             None => Ok(None),
@@ -332,16 +353,15 @@ impl Opening {
     }
 
     fn open_marked(&mut self, disk: &mut impl Disk, mark: &SegmentMark) -> Result<(FileId, u64), OpenLogError> {
-        let Some(at) = self.unread.iter().position(|base| *base == mark.base) else {
-            let path = names::log(&self.dir, mark.base);
-            return Err(self.damaged(path, 0, mark.base, "it is missing".to_owned()));
+        let Some(at) = self.unread.iter().position(|file| *file == (mark.base, mark.generation)) else {
+            return Err(self.damaged(mark.path(&self.dir), 0, mark.base, "it is missing".to_owned()));
         };
         self.unread.remove(at);
-        self.open_file(disk, mark.base)
+        self.open_file(disk, &mark.path(&self.dir))
     }
 
-    fn open_file(&self, disk: &mut impl Disk, base: Offset) -> Result<(FileId, u64), OpenLogError> {
-        let file = disk.open(&names::log(&self.dir, base), OpenMode::Existing).map_err(|error| self.io(error))?;
+    fn open_file(&self, disk: &mut impl Disk, path: &LogPath) -> Result<(FileId, u64), OpenLogError> {
+        let file = disk.open(path, OpenMode::Existing).map_err(|error| self.io(error))?;
         Ok((file, disk.len(file).map_err(|error| self.io(error))?))
     }
 
@@ -349,23 +369,23 @@ impl Opening {
     fn read_on(&mut self, disk: &mut impl Disk) -> Result<(), OpenLogError> {
         let unread = std::mem::take(&mut self.unread);
         let mut files = unread.iter();
-        while let Some(&base) = files.as_slice().first() {
+        while let Some(&(base, generation)) = files.as_slice().first() {
             if base != self.next {
                 break;
             }
             files.next();
             self.seal_last(disk)?;
             self.next = base;
-            let (file, _) = self.open_file(disk, base)?;
+            let (file, _) = self.open_file(disk, &names::log(&self.dir, base, generation))?;
             // What an earlier process left of the index is not trusted: it is written again when the segment is closed.
-            remove_if_there(disk, &names::index(&self.dir, base)).map_err(|error| self.io(error))?;
-            self.segments.insert(base, Segment::empty(base, file, Index::new(base)));
+            remove_if_there(disk, &names::index(&self.dir, base, generation)).map_err(|error| self.io(error))?;
+            self.segments.insert(base, Segment::empty(base, generation, file));
             let scanner = Scanner::new(disk, file, 0).map_err(|error| self.io(error))?;
             self.scan(disk, base, scanner)?;
         }
         self.require_floor()?;
-        for &base in files {
-            self.recovery.bytes_truncated += self.remove_segment(disk, base)?;
+        for &file in files {
+            self.recovery.bytes_truncated += self.remove_segment(disk, file)?;
         }
         Ok(())
     }
@@ -409,7 +429,7 @@ impl Opening {
             Scanned::Bad(error) => error.to_string(),
         };
         if segment.next < self.floor {
-            return Err(self.damaged(names::log(&self.dir, segment.base), position, segment.next, reason));
+            return Err(self.damaged(segment.path(&self.dir), position, segment.next, reason));
         }
         Ok(Scanned::End)
     }
@@ -432,18 +452,21 @@ impl Opening {
     /// Closes the segment that was read last, as the roll had done.
     fn seal_last(&mut self, disk: &mut impl Disk) -> Result<(), OpenLogError> {
         let Some(mut last) = self.segments.last_entry() else { return Ok(()) };
-        let (base, next) = (*last.key(), last.get().next);
-        let sealed = last.get_mut().index.seal(disk, &names::index(&self.dir, base));
+        let next = last.get().next;
+        let sealed = last.get_mut().seal_index(disk, &self.dir);
         let snapshot = disk.replace(&names::snapshot(&self.dir, next), &self.producers.to_bytes(next));
         sealed.and(snapshot.map(|()| true)).map_err(|error| self.io(error))?;
         Ok(())
     }
 
-    fn remove_segment(&mut self, disk: &mut impl Disk, base: Offset) -> Result<u64, OpenLogError> {
-        let (file, len) = self.open_file(disk, base)?;
+    fn remove_segment(&mut self, disk: &mut impl Disk, name: (Offset, Generation)) -> Result<u64, OpenLogError> {
+        let (base, generation) = name;
+        let (file, len) = self.open_file(disk, &names::log(&self.dir, base, generation))?;
         disk.close(file);
         self.stale_removed = true;
-        for path in [names::log(&self.dir, base), names::index(&self.dir, base), names::snapshot(&self.dir, base)] {
+        let snapshot = (!self.segments.contains_key(&base)).then(|| names::snapshot(&self.dir, base));
+        let own = [names::log(&self.dir, base, generation), names::index(&self.dir, base, generation)];
+        for path in own.into_iter().chain(snapshot) {
             remove_if_there(disk, &path).map_err(|error| self.io(error))?;
         }
         Ok(len)
@@ -456,7 +479,7 @@ impl Opening {
             return Ok(());
         }
         let last = self.segments.values().next_back();
-        let (file, position) = last.map_or((self.dir.clone(), 0), |last| (names::log(&self.dir, last.base), last.size));
+        let (file, position) = last.map_or((self.dir.clone(), 0), |last| (last.path(&self.dir), last.size));
         Err(self.damaged(file, position, end, format!("the log ends before offset {}", self.floor)))
     }
 
@@ -471,8 +494,8 @@ impl Opening {
 
 /// A segment as its checkpoint remembers it.
 fn marked_segment(mark: &SegmentMark, file: FileId, index: Index) -> Segment {
-    let SegmentMark { base, next, size, max_timestamp, first_timestamp, .. } = *mark;
-    Segment { base, next, file, size, max_timestamp, first_timestamp, index }
+    let SegmentMark { base, generation, next, size, max_timestamp, first_timestamp, .. } = *mark;
+    Segment { base, generation, next, file, size, max_timestamp, first_timestamp, index }
 }
 
 pub(super) fn read_small<T>(

@@ -48,6 +48,11 @@ pub(super) struct Removing {
 }
 
 impl Removing {
+    /// A segment whose files may go once `change` is durable.
+    pub(super) fn new(segment: Segment, change: u64) -> Self {
+        Self { segment, change }
+    }
+
     pub(super) fn into_segment(self) -> Segment {
         self.segment
     }
@@ -113,6 +118,7 @@ impl Log {
     }
 
     fn remove_oldest(&mut self, disk: &mut impl Disk, count: usize) -> io::Result<Vec<RemovedSegment>> {
+        self.abandon_compaction(disk)?;
         if count == self.segments.len() {
             self.roll(disk)?;
         }
@@ -122,7 +128,7 @@ impl Log {
         let removed = std::mem::replace(&mut self.segments, kept);
         let report = removed.values().map(|segment| RemovedSegment { base_offset: segment.base, bytes: segment.size });
         let report = report.collect();
-        self.removing.extend(removed.into_values().map(|segment| Removing { segment, change }));
+        self.removing.extend(removed.into_values().map(|segment| Removing::new(segment, change)));
         Ok(report)
     }
 
@@ -170,11 +176,15 @@ impl Log {
 
     /// Removes a segment's files.
     pub(super) fn remove_files(&mut self, disk: &mut impl Disk, segment: Segment) -> io::Result<()> {
-        let (dir, base) = (&self.dir, segment.base);
+        let (dir, base, generation) = (&self.dir, segment.base, segment.generation);
         segment.files().for_each(|file| self.durability.forget(file));
         segment.close(disk);
-        for path in [names::log(dir, base), names::index(dir, base), names::snapshot(dir, base)] {
+        for path in [names::log(dir, base, generation), names::index(dir, base, generation)] {
             remove_if_there(disk, &path)?;
+        }
+        // The state before this offset is still that of a segment that has taken this one's place.
+        if !self.segments.contains_key(&base) {
+            remove_if_there(disk, &names::snapshot(dir, base))?;
         }
         self.durability.touch_directory();
         Ok(())

@@ -5,7 +5,7 @@ use std::io;
 use highwater_wire::records::BatchHeader;
 
 use super::index::{Index, IndexEntry};
-use super::names;
+use super::names::{self, Generation};
 use super::scan::Headers;
 use crate::disk::{Disk, LogPath, OpenMode};
 use crate::ids::{FileId, Offset};
@@ -15,6 +15,8 @@ use crate::ids::{FileId, Offset};
 pub(super) struct Segment {
     /// Its first offset, which names its files.
     pub base: Offset,
+    /// How often it was rewritten, which names them too.
+    pub generation: Generation,
     /// The offset after its last batch; the base if it has none.
     pub next: Offset,
     /// The file of batches.
@@ -32,13 +34,29 @@ pub(super) struct Segment {
 impl Segment {
     /// Makes the empty segment that begins at `base`.
     pub fn create(disk: &mut impl Disk, dir: &LogPath, base: Offset) -> io::Result<Self> {
-        let file = disk.open(&names::log(dir, base), OpenMode::New)?;
-        Ok(Self::empty(base, file, Index::new(base)))
+        Self::create_rewritten(disk, dir, base, Generation::ORIGINAL)
+    }
+
+    /// Makes the empty segment that will take the place of others.
+    pub fn create_rewritten(
+        disk: &mut impl Disk,
+        dir: &LogPath,
+        base: Offset,
+        generation: Generation,
+    ) -> io::Result<Self> {
+        let file = disk.open(&names::log(dir, base, generation), OpenMode::New)?;
+        Ok(Self::empty(base, generation, file))
     }
 
     /// A segment of which nothing was read yet.
-    pub fn empty(base: Offset, file: FileId, index: Index) -> Self {
-        Self { base, next: base, file, size: 0, max_timestamp: -1, first_timestamp: None, index }
+    pub fn empty(base: Offset, generation: Generation, file: FileId) -> Self {
+        let index = Index::new(base);
+        Self { base, generation, next: base, file, size: 0, max_timestamp: -1, first_timestamp: None, index }
+    }
+
+    /// The file of its batches.
+    pub fn path(&self, dir: &LogPath) -> LogPath {
+        names::log(dir, self.base, self.generation)
     }
 
     /// Its open files.
@@ -58,7 +76,10 @@ impl Segment {
 
     /// Takes note of a batch that was appended to the file.
     pub fn note(&mut self, header: &BatchHeader, index_interval_bytes: u32) {
-        self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
+        // A batch that compaction has emptied has no record with its timestamp.
+        if header.record_count > 0 {
+            self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
+        }
         self.first_timestamp.get_or_insert(header.max_timestamp);
         self.index.note(
             IndexEntry {
@@ -156,8 +177,13 @@ impl Segment {
 
     /// Writes the rest of the index to its file. Returns the file if that was anything.
     pub fn flush_index(&mut self, disk: &mut impl Disk, dir: &LogPath) -> io::Result<Option<FileId>> {
-        let written = self.index.flush(disk, &names::index(dir, self.base))?;
+        let written = self.index.flush(disk, &names::index(dir, self.base, self.generation))?;
         Ok(self.index.file().filter(|_| written))
+    }
+
+    /// Closes the segment: its index goes to its file and leaves the memory. True if anything was written.
+    pub fn seal_index(&mut self, disk: &mut impl Disk, dir: &LogPath) -> io::Result<bool> {
+        self.index.seal(disk, &names::index(dir, self.base, self.generation))
     }
 
     /// Asserts the segment's invariants.

@@ -7,7 +7,7 @@
 use std::io;
 
 use super::checkpoint::{Checkpoint, SegmentMark};
-use super::index::Index;
+use super::names::Generation;
 use super::producers::Producers;
 use super::scan::Headers;
 use super::{Log, Segment, names};
@@ -25,20 +25,20 @@ impl Log {
     /// An I/O error.
     pub fn prepare_truncation(&mut self, disk: &mut impl Disk, offset: Offset) -> io::Result<Offset> {
         self.prepared = None;
+        self.abandon_compaction(disk)?;
         let end = self.end_if_cut(disk, offset)?;
         if self.checkpointed <= end {
             self.lowered.get_or_insert(0);
             return Ok(end);
         }
-        let base = *self.segments.range(..=offset).next_back().map_or(&self.start, |(base, _)| base);
+        let cut = self.segments.range(..=offset).next_back();
+        let (base, generation) = cut.map_or((self.start, Generation::ORIGINAL), |(base, cut)| (*base, cut.generation));
         let before = self.segments.range(..base).map(|(_, segment)| SegmentMark::of(segment));
-        let cut = SegmentMark { base, next: base, size: 0, max_timestamp: -1, first_timestamp: None, index_entries: 0 };
+        let cut = SegmentMark::unread(base, generation);
         let segments = before.chain([cut]).collect();
         let producers = self.producers_before(disk, base)?;
-        let checkpoint = Checkpoint { offset: base, segments, producers };
-        disk.replace(&self.dir.join(names::CHECKPOINT), &checkpoint.to_bytes())?;
-        self.lowered = Some(self.durability.touch_directory());
-        self.checkpointed = base;
+        let checkpoint = Checkpoint { offset: base, cleaned: self.cleaned.min(base), segments, producers };
+        self.lowered = Some(self.publish(disk, &checkpoint)?);
         Ok(end)
     }
 
@@ -70,6 +70,7 @@ impl Log {
     pub fn truncate_to(&mut self, disk: &mut impl Disk, offset: Offset) -> io::Result<()> {
         assert!(self.may_truncate_to(offset), "what claims to be durable is lowered before it is cut");
         (self.prepared, self.lowered) = (None, None);
+        self.abandon_compaction(disk)?;
         if offset >= self.end_offset() {
             return Ok(());
         }
@@ -80,6 +81,7 @@ impl Log {
         }
         self.cut_last(disk, offset)?;
         let end = self.end_offset();
+        self.cleaned = self.cleaned.min(end);
         if self.start > end {
             // The batch that holds the start went as a whole.
             self.move_start(disk, end)?;
@@ -99,7 +101,7 @@ impl Log {
         let last = self.active_mut();
         let size = last.locate(disk, offset)?;
         disk.truncate(last.file, size)?;
-        let mut cut = Segment::empty(last.base, last.file, Index::new(last.base));
+        let mut cut = Segment::empty(last.base, last.generation, last.file);
         let mut headers = Headers::new(disk, cut.file, size);
         while cut.size < size {
             let header = headers.at(cut.size)?.ok_or(io::ErrorKind::InvalidData)?;
@@ -111,7 +113,8 @@ impl Log {
         let stale = last.index.file();
         let file = cut.file;
         *last = cut;
-        super::retention::remove_if_there(disk, &names::index(&dir, self.active().base))?;
+        let (base, generation) = (self.active().base, self.active().generation);
+        super::retention::remove_if_there(disk, &names::index(&dir, base, generation))?;
         if let Some(stale) = stale {
             self.durability.forget(stale);
         }

@@ -8,6 +8,7 @@
 //! * A leader that accepted bytes is in the sync lane until a sync has covered them.
 
 mod adopt;
+mod cleaner;
 mod coordinators;
 pub mod directory;
 mod fetch;
@@ -25,6 +26,7 @@ use bytes::Bytes;
 use highwater_wire::ErrorCode;
 
 pub use adopt::Assignment;
+pub use cleaner::CleanerConfig;
 pub use coordinators::GroupLoad;
 pub use leader::{Counting, Leadership};
 
@@ -40,6 +42,7 @@ use crate::message::{
 };
 use crate::outbox::{Halt, JobOutput, Outbox, Reason};
 use crate::time::{Instant, Now};
+use cleaner::Cleaner;
 use coordinators::Coordinators;
 use fetch::{WatchId, Watches};
 use leader::Leader;
@@ -60,6 +63,8 @@ pub struct PartitionsConfig {
     pub retention_check_interval: Duration,
     /// What group coordinators go by.
     pub groups: Arc<GroupConfig>,
+    /// How logs are compacted.
+    pub cleaner: CleanerConfig,
 }
 
 /// All partitions that a shard leads, on its disk.
@@ -75,6 +80,7 @@ pub struct Partitions<D: Disk> {
     searches: Searches,
     coordinators: Coordinators,
     jobs: JobIds,
+    cleaner: Cleaner,
     readiness: Readiness,
     disk_is_full: bool,
     retention_due: Instant,
@@ -131,6 +137,7 @@ impl<D: Disk> Partitions<D> {
             searches: Searches::default(),
             coordinators: Coordinators::new(Arc::clone(&config.groups), seed),
             jobs: JobIds::default(),
+            cleaner: Cleaner::new(now.mono + config.cleaner.backoff),
             readiness: Readiness::Waiting,
             disk_is_full: false,
             retention_due: now.mono + config.retention_check_interval,
@@ -184,6 +191,7 @@ impl<D: Disk> Partitions<D> {
         for (shard, ticket, response) in done.answers {
             answer((shard, ticket), response, out);
         }
+        self.compact_after_sync(now, out);
         self.maybe_become_ready(out);
         self.maybe_finish_stop(now, out);
         self.answer_changed_watches(out);
@@ -193,6 +201,7 @@ impl<D: Disk> Partitions<D> {
     pub fn handle_job(&mut self, now: Now, job: JobId, output: JobOutput, out: &mut Outbox) {
         match output {
             JobOutput::FoundTimestamp(found) => self.handle_found(job, found, out),
+            JobOutput::Compacted(done) => self.handle_compaction_step(now, job, done, out),
             JobOutput::GroupsLoaded(loaded) => self.handle_loaded(now, job, loaded, out),
         }
     }
@@ -218,7 +227,8 @@ impl<D: Disk> Partitions<D> {
         let retention = Some((self.retention_due, "retention check"));
         let checkpoint = Some((self.checkpoint_due, "checkpoint"));
         let groups = self.coordinators.poll_timeout().filter(|_| !self.is_stopping());
-        [sync, produce, groups, retention, checkpoint].into_iter().flatten().min()
+        let cleaner = self.cleaner.poll_timeout().filter(|_| self.readiness == Readiness::Ready);
+        [sync, produce, groups, retention, checkpoint, cleaner].into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -234,6 +244,9 @@ impl<D: Disk> Partitions<D> {
             self.checkpoint_all(now, out);
         }
         self.run_coordinators(now, out);
+        if self.readiness == Readiness::Ready {
+            self.clean(now, out);
+        }
         if self.lane.due().is_some_and(|due| due <= now.mono) {
             self.submit_sync(now, out);
         }
@@ -242,6 +255,7 @@ impl<D: Disk> Partitions<D> {
 
     /// Makes everything durable, including where recovery may begin, then halts with [`Halt::Stopped`].
     pub fn handle_stop(&mut self, now: Now, out: &mut Outbox) {
+        self.stop_cleaning(out);
         self.readiness = Readiness::Stopping { syncs_left: 2 };
         self.stop_coordinators(out);
         self.maybe_finish_stop(now, out);

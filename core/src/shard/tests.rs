@@ -1,11 +1,11 @@
 //! A shard on a disk in memory, with a controller that decides at once and syncs that end when a test says so.
 
 use bytes::Bytes;
-use highwater_wire::create_topics::{CreatableTopic, CreateTopicsRequest};
+use highwater_wire::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use highwater_wire::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
 use highwater_wire::metadata::{MetadataRequest, MetadataRequestTopic};
 use highwater_wire::produce::{PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData};
-use highwater_wire::records::{BatchBuilder, Compression, Record};
+use highwater_wire::records::{BatchBuilder, Batches, Compression, Record, records};
 use highwater_wire::{AnyRequest, AnyResponse, ApiKey, ErrorCode, Records};
 
 use super::*;
@@ -406,6 +406,62 @@ fn what_was_synced_of_a_deleted_topic_is_forgotten_at_the_next_start() {
     world.create_topic("t", 1);
     world.append(0, &["a"]);
     assert_eq!(world.shard.partitions.recovery_point(gone), None);
+}
+
+fn keyed(key: &'static str, value: String) -> Bytes {
+    let mut builder = BatchBuilder::new(Compression::None);
+    let (key, value) = (Some(Bytes::from_static(key.as_bytes())), Some(value.into()));
+    builder.push(&Record { key, value, timestamp: 1_000_000, ..Record::default() });
+    builder.build()
+}
+
+#[test]
+fn a_compacted_topic_keeps_the_newest_record_of_each_key() {
+    let mut world = World::new();
+    let config =
+        |name: &str, value: &str| CreatableTopicConfig { name: name.to_owned(), value: Some(value.to_owned()) };
+    let topic = CreatableTopic {
+        name: "table".to_owned(),
+        num_partitions: 1,
+        replication_factor: 1,
+        configs: vec![config("cleanup.policy", "compact"), config("internal.segment.bytes", "500")],
+        ..Default::default()
+    };
+    world.send(CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..Default::default() }, 7);
+    world.sync_all();
+    world.answers.clear();
+    for at in 0..100 {
+        let key = ["a", "b", "c"][at % 3];
+        world.send(produce(-1, "table", 0, keyed(key, format!("value {at}"))), 9);
+        world.sync_all();
+    }
+    assert_eq!(world.produced().len(), 100);
+    for _ in 0..10 {
+        world.advance(Duration::from_secs(15));
+        world.sync_all();
+    }
+    let compacted: Vec<_> = world.events.iter().filter(|event| matches!(event, Event::LogCompacted { .. })).collect();
+    let [Event::LogCompacted { topic, compacted, .. }] = &compacted[..] else { panic!("{compacted:?}") };
+    assert_eq!(topic, "table");
+    assert!(compacted.bytes_after < compacted.bytes_before / 5, "{compacted:?}");
+    let mut request = fetch(&[(0, 0)], 0);
+    request.topics[0].topic = "table".to_owned();
+    world.send(request, 11);
+    let response = world.fetched();
+    let Records::Inline(bytes) = &response.responses[0].partitions[0].records else { panic!("{response:?}") };
+    let mut newest = BTreeMap::new();
+    let mut end = 0;
+    for (header, batch) in Batches(bytes.clone()).map(Result::unwrap) {
+        for record in records(&batch, 1 << 20).unwrap().map(Result::unwrap) {
+            newest.insert(record.key.unwrap(), record.value.unwrap());
+        }
+        end = header.next_offset();
+    }
+    let expected = [("a", 99), ("b", 97), ("c", 98)].map(|(key, at)| (key.into(), format!("value {at}").into()));
+    assert_eq!((newest, end), (BTreeMap::from(expected), 100));
+    world.send(produce(-1, "table", 0, batch(&["a value without a key"])), 9);
+    let code = world.produced()[0].responses[0].partition_responses[0].error_code;
+    assert_eq!(code, ErrorCode::InvalidRecord.code());
 }
 
 #[test]

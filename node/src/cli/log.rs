@@ -61,7 +61,8 @@ pub fn run(command: &Command) -> Result<(), CliError> {
         Command::Dump { path, records, from, json } => {
             let mut found = Source::find(path)?;
             let mut dump = Dump { out: BufWriter::new(io::stdout()), records: *records, from: *from, json: *json };
-            found.segments()?.iter().try_for_each(|segment| dump.segment(&mut found.disk, segment))?;
+            let segments = found.segments()?;
+            segments.iter().try_for_each(|segment| dump.segment(&mut found.disk, segment))?;
             dump.out.flush()?;
             Ok(())
         }
@@ -93,7 +94,7 @@ impl Source {
         let mut disk = DirectoryDisk::new(root.to_owned(), FileIds::default());
         let below = log_path(root, directory).ok_or_else(|| not_utf8(directory))?;
         let segment = if is_segment { Some(log_path(root, &path).ok_or_else(|| not_utf8(&path))?) } else { None };
-        let logs = logs_below(&disk, &below).map_err(failed)?;
+        let logs = logs_below(&mut disk, &below).map_err(failed)?;
         if logs.is_empty() {
             let reason = "neither a segment file nor a directory that holds logs";
             return Err(CliError::NotFound(format!("{} is {reason}", path.display())));
@@ -106,13 +107,13 @@ impl Source {
         Ok(Self { disk, logs, segment, recovery_points })
     }
 
-    fn segments(&self) -> Result<Vec<LogPath>, CliError> {
+    fn segments(&mut self) -> Result<Vec<LogPath>, CliError> {
         if let Some(segment) = &self.segment {
             return Ok(vec![segment.clone()]);
         }
         let mut segments = Vec::new();
         for log in &self.logs {
-            let files = inspect::segment_files(&self.disk, log);
+            let files = inspect::segment_files(&mut self.disk, log);
             segments.extend(files.map_err(|error| CliError::Failed(format!("cannot read {log}: {error}")))?);
         }
         Ok(segments)
@@ -140,7 +141,7 @@ fn not_utf8(path: &Path) -> CliError {
 }
 
 /// A log, or the logs of a data directory.
-fn logs_below(disk: &DirectoryDisk, below: &LogPath) -> io::Result<Vec<LogPath>> {
+fn logs_below(disk: &mut DirectoryDisk, below: &LogPath) -> io::Result<Vec<LogPath>> {
     if !inspect::segment_files(disk, below)?.is_empty() {
         return Ok(vec![below.clone()]);
     }

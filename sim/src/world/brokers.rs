@@ -210,6 +210,8 @@ impl World {
             }
             CoreEvent::SegmentRolled { .. } => self.outcome.branch("segment rolled"),
             CoreEvent::SegmentDeleted { .. } => self.outcome.branch("segment deleted"),
+            CoreEvent::LogCompacted { .. } => self.outcome.branch("log compacted"),
+            CoreEvent::CompactionFailed { .. } => self.outcome.branch("compaction met damage"),
             CoreEvent::DiskFull { .. } => self.outcome.branch("disk found full"),
             CoreEvent::DiskHasRoom => self.outcome.branch("disk has room again"),
             CoreEvent::ConnectionClosed { .. } => self.outcome.branch("connection closed by the broker"),

@@ -1,5 +1,6 @@
 //! The log as its owner sees it: a script of calls on a disk in memory.
 
+mod compaction;
 mod produce;
 mod recovery;
 mod retention;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::names::Kind;
+use super::super::names::{Generation, Kind};
 use super::*;
 
 /// Batches of 1 to 3 records, half of them synced and checkpointed.
@@ -47,7 +47,7 @@ fn open(disk: &mut MemoryDisk, recovery_point: Offset) -> Result<(Log, Recovery)
 }
 
 fn segment(base: i64) -> LogPath {
-    names::log(&dir(), Offset(base))
+    names::log(&dir(), Offset(base), Generation::ORIGINAL)
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_missing_or_damaged_index_is_made_again() {
     sync(&mut log, &disk);
     log.checkpoint(&mut disk, now(2000)).unwrap();
     let all = read_all(&log, &disk);
-    let indexes: Vec<_> = log.segments.keys().map(|base| names::index(&dir(), *base)).collect();
+    let indexes: Vec<_> = log.segments.keys().map(|base| names::index(&dir(), *base, Generation::ORIGINAL)).collect();
     for index in &indexes {
         let mut disk = disk.clone();
         disk.remove(index).unwrap();
@@ -277,7 +277,7 @@ fn a_missing_segment_is_damage_below_the_recovery_point_and_a_torn_end_above() {
     assert!(bases.len() > 2);
     for base in bases {
         let mut disk = written.disk.clone();
-        disk.remove(&names::log(&dir(), base)).unwrap();
+        disk.remove(&names::log(&dir(), base, Generation::ORIGINAL)).unwrap();
         let opened = Log::open(&mut disk, dir(), small(), written.synced, now(3000));
         if base < written.synced {
             assert!(matches!(opened, Err(OpenLogError::Damaged { offset, .. }) if offset <= base), "without {base}");
@@ -288,7 +288,7 @@ fn a_missing_segment_is_damage_below_the_recovery_point_and_a_torn_end_above() {
             let kept = usize::try_from(log.size_bytes()).unwrap();
             assert_eq!(read_all(&log, &disk), written.all[..kept]);
             let later = disk.list(&dir()).unwrap().into_iter().map(|entry| names::parse(&entry.name));
-            assert!(later.into_iter().all(|kind| !matches!(kind, Kind::Log(at) if at > base)), "{recovery:?}");
+            assert!(later.into_iter().all(|kind| !matches!(kind, Kind::Log(at, _) if at > base)), "{recovery:?}");
         }
     }
 }

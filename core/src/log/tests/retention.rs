@@ -87,7 +87,7 @@ fn a_crash_at_any_step_of_a_removal_leaves_a_log_that_opens() {
         for removed in 0..8 {
             let mut crashed = if start_survives { moved.clone() } else { full.clone() };
             for at in (0..3).filter(|at| start_survives && removed & (1 << at) != 0) {
-                crashed.remove(&names::log(&dir(), Offset(at * 10))).unwrap();
+                crashed.remove(&names::log(&dir(), Offset(at * 10), names::Generation::ORIGINAL)).unwrap();
             }
             let config = log.config().clone();
             let (mut again, _) = reopen(&mut crashed, config, Offset(51));
