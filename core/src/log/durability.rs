@@ -79,10 +79,10 @@ impl Durability {
         self.changes
     }
 
-    /// The directory may be new.
-    pub fn touch_parent(&mut self) {
-        self.touch_directory();
+    /// The directory may be new. Returns the change's number.
+    pub fn touch_parent(&mut self) -> u64 {
         self.parent = true;
+        self.touch_directory()
     }
 
     /// Whether the change with this number is durable.

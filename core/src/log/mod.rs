@@ -83,6 +83,8 @@ pub struct Log {
     checkpointed: Offset,
     /// The change that wrote it.
     checkpoint_change: u64,
+    /// The change that made the newest segment's file.
+    rolled_at: u64,
     /// Compaction has been over everything below.
     cleaned: Offset,
     /// The compaction that is under way.
@@ -172,7 +174,7 @@ impl Log {
         let first = Segment::create(disk, &dir, Offset(0))?;
         let mut durability = Durability::new(Offset(0));
         durability.touch(first.file);
-        durability.touch_parent();
+        let rolled_at = durability.touch_parent();
         Ok(Self {
             dir,
             config,
@@ -184,6 +186,7 @@ impl Log {
             prepared: None,
             checkpointed: Offset(0),
             checkpoint_change: 0,
+            rolled_at,
             cleaned: Offset(0),
             compaction: None,
             is_checkpoint_outdated: false,
@@ -231,6 +234,10 @@ impl Log {
 
     /// Changes how the log behaves from now on.
     pub fn set_config(&mut self, config: LogConfig) {
+        if config.compact && !self.config.compact {
+            // Compaction relies on the checkpoint, which nobody may have synced since the log was opened.
+            self.checkpoint_change = self.durability.touch_directory();
+        }
         self.config = config;
     }
 
@@ -391,6 +398,7 @@ impl Log {
         self.flush_active_index(disk)?;
         let next = Segment::create(disk, &self.dir, base)?;
         self.durability.touch(next.file);
+        self.rolled_at = self.durability.touch_directory();
         let dir = self.dir.clone();
         let nothing_left = !self.active_mut().seal_index(disk, &dir)?;
         assert!(nothing_left, "the index was flushed before");
@@ -533,8 +541,10 @@ impl Log {
     }
 
     fn publish_prepared(&mut self, disk: &mut impl Disk) -> io::Result<()> {
-        let synced = self.synced_offset();
-        let Some(prepared) = self.prepared.take_if(|prepared| prepared.offset <= synced) else { return Ok(()) };
+        // A segment may be empty, and not durable, although all records are.
+        let synced = Some(self.synced_offset()).filter(|_| self.durability.is_change_synced(self.rolled_at));
+        let is_covered = |prepared: &mut Checkpoint| synced.is_some_and(|synced| prepared.offset <= synced);
+        let Some(prepared) = self.prepared.take_if(is_covered) else { return Ok(()) };
         self.publish(disk, &prepared).map(drop)
     }
 

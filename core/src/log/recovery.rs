@@ -6,6 +6,7 @@
 //!
 //! Invariants:
 //! * Nothing that was read counts as synced beyond the floor; the first [`Log::dirty`] covers all of it.
+//! * A file goes only when the checkpoint, or the log's start, by which it is no part of the log is durable.
 //! * Snapshots beyond the floor may stem from batches that are lost, so none of them survives.
 //!
 //! Deliberately absent: repair. An operator who accepts a loss moves files away, and knows what is lost.
@@ -23,7 +24,7 @@ use super::index::Index;
 use super::leader_epochs::LeaderEpochs;
 use super::names::{self, Generation, Kind};
 use super::producers::Producers;
-use super::retention::{remove_if_there, start_from_bytes};
+use super::retention::{Removing, remove_if_there, start_from_bytes};
 use super::scan::{Scanned, Scanner};
 use super::segment::Segment;
 use super::small_file::SmallFileError;
@@ -116,7 +117,7 @@ impl Log {
         let loose: Vec<_> =
             self.segments.values().filter(|segment| segment.next > floor || segment.base >= floor).collect();
         if !loose.is_empty() || recovery.bytes_truncated > 0 || recovery.files_rebuilt > 0 {
-            self.durability.touch_parent();
+            self.rolled_at = self.durability.touch_parent();
         }
         for file in loose.iter().flat_map(|segment| [Some(segment.file), segment.index.file()]).flatten() {
             self.durability.touch(file);
@@ -149,6 +150,8 @@ struct Opening {
     next: Offset,
     /// Whether a file's name was taken out of the directory.
     stale_removed: bool,
+    /// Segments that are not part of the log. What says so may not be durable yet, so their files stay until it is.
+    leftovers: Vec<Segment>,
     /// Files that were cut: were a cut undone, its torn end would come to lie before records that are synced by then.
     cut: Vec<FileId>,
 }
@@ -191,6 +194,7 @@ impl Opening {
             recovery: Recovery::default(),
             next: Offset(0),
             stale_removed,
+            leftovers: Vec::new(),
             cut: Vec::new(),
             checkpoint,
             dir,
@@ -220,6 +224,10 @@ impl Opening {
         if self.stale_removed {
             durability.touch_directory();
         }
+        // A process that was killed may have left the checkpoint, and the log's start, in the page cache.
+        let is_read_back = !self.leftovers.is_empty() || self.config.compact && checkpointed > Offset(0);
+        let checkpoint_change = if is_read_back { durability.touch_directory() } else { 1 };
+        let removing = self.leftovers.into_iter().map(|segment| Removing::new(segment, checkpoint_change)).collect();
         self.cut.iter().for_each(|file| durability.touch(*file));
         let log = Log {
             dir: self.dir,
@@ -231,14 +239,15 @@ impl Opening {
             durability,
             prepared: None,
             checkpointed,
-            checkpoint_change: 0,
+            checkpoint_change,
+            rolled_at: 0,
             cleaned,
             compaction: None,
             is_checkpoint_outdated: false,
             is_uncleanable: false,
             replaced: Vec::new(),
             lowered: None,
-            removing: Vec::new(),
+            removing,
         };
         Ok((log, self.recovery))
     }
@@ -270,8 +279,9 @@ impl Opening {
             let scanner = self.resume_active(disk, active, offset)?;
             self.scan(disk, active.base, scanner)?;
         }
-        for file in leftovers {
-            self.remove_segment(disk, file)?;
+        for (base, generation) in leftovers {
+            let (file, _) = self.open_file(disk, &names::log(&self.dir, base, generation))?;
+            self.leftovers.push(Segment::empty(base, generation, file));
         }
         Ok(())
     }
@@ -464,9 +474,8 @@ impl Opening {
         let (file, len) = self.open_file(disk, &names::log(&self.dir, base, generation))?;
         disk.close(file);
         self.stale_removed = true;
-        let snapshot = (!self.segments.contains_key(&base)).then(|| names::snapshot(&self.dir, base));
         let own = [names::log(&self.dir, base, generation), names::index(&self.dir, base, generation)];
-        for path in own.into_iter().chain(snapshot) {
+        for path in own.into_iter().chain([names::snapshot(&self.dir, base)]) {
             remove_if_there(disk, &path).map_err(|error| self.io(error))?;
         }
         Ok(len)

@@ -68,6 +68,7 @@ impl<D: Disk> Partitions<D> {
         let leader = self.leaders.get_mut(&id).expect("the caller looked");
         if *leader.log.config() != assignment.log {
             leader.log.set_config(assignment.log);
+            self.lane.mark_dirty(id);
         }
         if *leader.leadership() == assignment.leadership {
             return;

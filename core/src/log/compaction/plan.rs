@@ -32,7 +32,8 @@ impl Log {
     /// What may be compacted now; none if that is nothing. `stable` bounds it: what lies above may still change.
     pub fn cleanable(&self, now: Now, stable: Offset) -> Option<Cleanable> {
         let is_durable = self.durability.is_change_synced(self.checkpoint_change);
-        if !self.config.compact || self.is_uncleanable || !is_durable {
+        // A file that has yet to go may have the name of one that is to come.
+        if !self.config.compact || self.is_uncleanable || !is_durable || !self.removing.is_empty() {
             return None;
         }
         let first_dirty = self.first_dirty();

@@ -189,6 +189,22 @@ fn a_checkpoint_waits_until_what_it_covers_is_synced() {
     assert_eq!((log.synced_offset(), recovery.bytes_read), (Offset(6), 0));
 }
 
+/// The simulated disk found this: a batch opened a new segment and then found no room. All records were durable, the
+/// segment's file was not, and a checkpoint that named it survived a loss of power that the file did not.
+#[test]
+fn a_checkpoint_waits_until_an_empty_segment_is_synced() {
+    let mut disk = MemoryDisk::new();
+    let mut log = Log::create(&mut disk, dir(), small()).unwrap();
+    append(&mut log, &mut disk, &batch(3, 1000));
+    sync(&mut log, &disk);
+    log.roll(&mut disk).unwrap();
+    log.checkpoint(&mut disk, now(2000)).unwrap();
+    assert_eq!(disk.bytes(&dir().join(names::CHECKPOINT)), None);
+    sync(&mut log, &disk);
+    log.checkpoint(&mut disk, now(2000)).unwrap();
+    assert_eq!(reopen(&mut disk, small(), Offset(0)).0.segment_count(), 2);
+}
+
 #[test]
 fn a_missing_or_damaged_index_is_made_again() {
     let mut disk = MemoryDisk::new();
