@@ -201,6 +201,61 @@ fn a_reader_goes_on_when_its_broker_was_killed_and_comes_back() {
 }
 
 #[test]
+fn a_group_goes_on_where_it_stopped_and_where_it_is_sent() {
+    let world = World::new();
+    world.lines(&["topic", "create", "orders", "-p", "2"]);
+    world.produce("1\n2\n3\n4\n5\n", &["orders", "-p", "0"]);
+    assert_eq!(world.lines(&["consume", "orders", "-g", "billing", "-c", "2"]), ["1", "2"]);
+
+    let described = &world.json(&["group", "describe", "billing"])[0];
+    assert_eq!((&described["state"], &described["type"]), (&json!("Empty"), &json!("classic")));
+    let partition = &described["partitions"][0];
+    assert_eq!((&partition["committed_offset"], &partition["lag"]), (&json!(2), &json!(3)));
+    assert_eq!(described["partitions"].as_array().unwrap().len(), 1, "what was not read is not committed");
+
+    assert_eq!(world.lines(&["consume", "orders", "-g", "billing", "-e"]), ["3", "4", "5"]);
+    let planned = world.json(&["group", "reset-offsets", "billing", "-t", "orders:0", "--to", "1", "--dry-run"]);
+    assert_eq!((&planned[0]["old_offset"], &planned[0]["new_offset"]), (&json!(5), &json!(1)));
+    assert_eq!(world.lines(&["consume", "orders", "-g", "billing", "-e"]), [""; 0], "a plan changes nothing");
+    world.lines(&["group", "reset-offsets", "billing", "-t", "orders:0", "--to", "1"]);
+    assert_eq!(world.lines(&["consume", "orders", "-g", "billing", "-e"]), ["2", "3", "4", "5"]);
+
+    assert_eq!(world.json(&["group", "list"])[0]["group"], json!("billing"));
+    assert_eq!(world.json(&["group", "delete", "billing"])[0]["deleted"], json!(true));
+    assert_fails(&world.run(&["group", "delete", "billing"]), NOT_FOUND, "there is no such group");
+    assert_eq!(world.json(&["group", "delete", "billing", "--if-exists"])[0]["deleted"], json!(false));
+    assert_fails(&world.run(&["group", "describe", "billing"]), NOT_FOUND, "highwater group list");
+    let nowhere = ["group", "reset-offsets", "billing", "-t", "orders:7", "--to", "1"];
+    assert_fails(&world.run(&nowhere), NOT_FOUND, "its partitions are 0 to 1");
+}
+
+#[test]
+fn the_members_of_a_group_share_a_topic_and_cannot_be_moved() {
+    let world = World::new();
+    world.lines(&["topic", "create", "orders", "-p", "4"]);
+    let join = || world.command(&["consume", "orders", "-g", "billing"]).stdout(Stdio::null()).spawn().unwrap();
+    let mut members = [join(), join()];
+    let owned =
+        |row: &Value| row["partitions"].as_array().unwrap().iter().filter(|row| !row["member"].is_null()).count();
+    let shares = loop {
+        let Done { code: OK, stdout, .. } = world.run(&["group", "describe", "billing", "--json"]) else { continue };
+        let row: Value = serde_json::from_str(&stdout).unwrap();
+        if row["state"] == json!("Stable") && row["members"].as_array().unwrap().len() == 2 && owned(&row) == 4 {
+            break row["members"].clone();
+        }
+    };
+    let share = |member: &Value| member["assignment"]["orders"].as_array().unwrap().len();
+    assert_eq!(shares.as_array().unwrap().iter().map(share).collect::<Vec<_>>(), [2, 2]);
+    let moved = world.run(&["group", "reset-offsets", "billing", "-t", "orders", "--to", "earliest"]);
+    assert_fails(&moved, FAILED, "it has members");
+    assert_fails(&world.run(&["group", "delete", "billing"]), FAILED, "it has members");
+    for member in &mut members {
+        member.kill().unwrap();
+        member.wait().unwrap();
+    }
+}
+
+#[test]
 fn errors_say_what_happened_to_what_and_what_to_do() {
     let world = World::new();
     assert_fails(&world.run(&["consume", "nope"]), NOT_FOUND, "`highwater topic list`");

@@ -7,9 +7,11 @@ use highwater_core::client::{Command, Completion, Isolation, OutOfRange, Positio
 use highwater_core::ids::{Offset, PartitionIndex};
 use highwater_core::time::WallMs;
 use highwater_wire::records::Record;
+use tokio::time::{Instant, sleep_until};
 
 use super::error::CliError;
 use super::format::{self, Format};
+use super::group::Member;
 use super::json::{self, RecordRow};
 use super::options::ClientOptions;
 use super::progress::{Progress, Warnings, rate};
@@ -28,8 +30,11 @@ pub struct Args {
     /// Which partitions; may be given several times [default: all].
     #[arg(long, short, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(0..))]
     partition: Vec<i32>,
+    /// Share the partitions with the other members of this group, go on where it stopped, and commit what was printed.
+    #[arg(long, short, value_name = "GROUP", conflicts_with = "partition")]
+    group: Option<String>,
     /// Where to begin: `earliest`, `latest`, an offset, or `@` with a time, in milliseconds since 1970 or as in
-    /// 2026-01-31T12:00:00Z.
+    /// 2026-01-31T12:00:00Z. With a group: where it has committed nothing.
     #[arg(long, short, value_name = "WHERE", default_value = "earliest", value_parser = parse_position)]
     from: Position,
     /// Exit after this many records.
@@ -59,14 +64,22 @@ pub async fn run(args: Args) -> Result<(), CliError> {
         config.consumer.out_of_range = OutOfRange::Fail;
     }
     let mut session = Session::new(&config);
-    let partitions = find_partitions(&mut session, &args).await?;
-    for partition in &partitions {
-        session.command(Command::Assign { partition: partition.clone(), from: args.from });
+    let mut partitions = find_partitions(&mut session, &args).await?;
+    let member = match &args.group {
+        Some(group) => Some(Member::join(&mut session, &args.client, group, &args.topic, args.from).await?),
+        None => None,
+    };
+    match &member {
+        Some(member) => partitions = member.partitions().cloned().collect(),
+        None => partitions.iter().for_each(|partition| {
+            session.command(Command::Assign { partition: partition.clone(), from: args.from });
+        }),
     }
     let out = BufWriter::with_capacity(OUTPUT_BUFFER_BYTES, io::stdout());
-    Consuming { session, args: &args, unfinished: partitions, printed: 0, out, warnings: Warnings::default() }
-        .run()
-        .await
+    let unfinished = partitions;
+    let consuming =
+        Consuming { session, member, args: &args, unfinished, printed: 0, out, warnings: Warnings::default() };
+    consuming.run().await
 }
 
 async fn find_partitions(session: &mut Session, args: &Args) -> Result<BTreeSet<TopicPartition>, CliError> {
@@ -86,6 +99,8 @@ async fn find_partitions(session: &mut Session, args: &Args) -> Result<BTreeSet<
 
 struct Consuming<'a> {
     session: Session,
+    /// Who shares the partitions with others.
+    member: Option<Member>,
     args: &'a Args,
     /// The partitions whose end was not reached yet.
     unfinished: BTreeSet<TopicPartition>,
@@ -95,21 +110,43 @@ struct Consuming<'a> {
 }
 
 impl Consuming<'_> {
-    async fn run(&mut self) -> Result<(), CliError> {
+    async fn run(mut self) -> Result<(), CliError> {
         let mut progress = Progress::beside_output();
+        let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
         while !self.is_done() {
+            self.keep_up().await?;
             let completion = match self.session.take_completion() {
-                Some(completion) => completion,
+                Some(completion) => Some(completion),
                 None => {
                     // Whoever reads our output should see what there is before we wait for more.
                     self.out.flush()?;
-                    self.session.next().await?
+                    let due = self.member.as_ref().map(Member::due);
+                    tokio::select! {
+                        next = self.session.next() => Some(next?),
+                        () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
+                        _ = &mut interrupted => break,
+                    }
                 }
             };
-            self.settle(completion)?;
+            if let Some(completion) = completion {
+                self.settle(completion)?;
+            }
             progress.show(|elapsed| rate(self.printed, "records read", elapsed));
         }
         self.out.flush()?;
+        match self.member {
+            Some(member) => member.leave(&mut self.session).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Does what the membership asks for. Only what has left this process may be committed.
+    async fn keep_up(&mut self) -> Result<(), CliError> {
+        let Some(member) = self.member.as_mut().filter(|member| member.due() <= Instant::now()) else { return Ok(()) };
+        self.out.flush()?;
+        if member.keep_up(&mut self.session).await? {
+            self.unfinished = member.partitions().cloned().collect();
+        }
         Ok(())
     }
 
@@ -122,9 +159,16 @@ impl Consuming<'_> {
         match completion {
             Completion::Fetched { partition, records, .. } => {
                 let left = self.args.count.map_or(u64::MAX, |count| count - self.printed);
-                for record in records.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+                let from = self.member.as_ref().map(|member| member.position(&partition));
+                // What came for a partition that is no longer owned, or was read before, is somebody else's or known.
+                let wanted =
+                    |record: &&Record| from.is_none_or(|from| from.is_some_and(|from| record.offset >= from.0));
+                for record in records.iter().filter(wanted).take(usize::try_from(left).unwrap_or(usize::MAX)) {
                     self.print(&partition, record)?;
                     self.printed += 1;
+                    if let Some(member) = &mut self.member {
+                        member.advance(&partition, Offset(record.offset).advanced(1));
+                    }
                 }
             }
             Completion::ReachedEnd { partition, .. } => {
@@ -151,7 +195,8 @@ impl Consuming<'_> {
     }
 }
 
-fn parse_position(text: &str) -> Result<Position, String> {
+/// `earliest`, `latest`, an offset, or `@` with a time.
+pub fn parse_position(text: &str) -> Result<Position, String> {
     match text {
         "earliest" => Ok(Position::Earliest),
         "latest" => Ok(Position::Latest),

@@ -7,6 +7,7 @@ mod cluster;
 mod consume;
 mod error;
 mod format;
+mod group;
 mod json;
 mod log;
 mod options;
@@ -33,6 +34,9 @@ pub enum Command {
     Produce(produce::Args),
     /// Read records and print them.
     Consume(consume::Args),
+    /// Look at consumer groups, move them, delete them.
+    #[command(subcommand)]
+    Group(group::Command),
     /// Look at the brokers.
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -47,6 +51,7 @@ pub fn run(command: Command) -> Exit {
         Command::Topic(command) => wait_for(topic::run(command)),
         Command::Produce(args) => wait_for(produce::run(args)),
         Command::Consume(args) => wait_for(consume::run(args)),
+        Command::Group(command) => wait_for(group::run(command)),
         Command::Cluster(command) => wait_for(cluster::run(command)),
         Command::Log(command) => log::run(&command),
     };

@@ -45,3 +45,8 @@ pub fn print_line(line: &str) -> io::Result<()> {
 pub fn list(numbers: &[i32]) -> String {
     numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
+
+/// A number and what it counts.
+pub fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

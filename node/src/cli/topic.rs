@@ -22,7 +22,7 @@ use serde::Serialize;
 use super::error::{CliError, error_of};
 use super::json;
 use super::options::{ClientOptions, parse_pair, usage};
-use super::table::{Table, list, print_line};
+use super::table::{Table, counted, list, print_line};
 use crate::client::Session;
 
 /// The resource type of topics in configuration requests.
@@ -31,8 +31,10 @@ const TOPIC_RESOURCE: i8 = 2;
 const TOPIC_CONFIG_SOURCE: i8 = 1;
 const SET: i8 = 0;
 const DELETE: i8 = 1;
-const EARLIEST: i64 = -2;
-const LATEST: i64 = -1;
+/// The timestamp that stands for the first offset that can be read.
+pub const EARLIEST: i64 = -2;
+/// The timestamp that stands for the offset after the last record that can be read.
+pub const LATEST: i64 = -1;
 
 /// Create, list, describe, change and delete topics.
 #[derive(Debug, Subcommand)]
@@ -300,8 +302,8 @@ async fn configured(session: &mut Session, topic: &str) -> Result<BTreeMap<Strin
     Ok(config)
 }
 
-/// The offsets that a special timestamp stands for, where the leaders say them.
-async fn offsets(
+/// The offsets that a timestamp stands for, where the leaders say them.
+pub async fn offsets(
     session: &mut Session,
     topic: &str,
     partitions: &[MetadataResponsePartition],
@@ -471,8 +473,4 @@ async fn delete(options: &ClientOptions, names: &[String], if_exists: bool) -> R
         }
     }
     first_error.map_or(Ok(()), Err)
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
