@@ -100,3 +100,9 @@ pub const SWEPT_OFFSETS_MAX: usize = 10_000;
 
 /// Bytes of names in the tombstones that such a decision writes.
 pub const SWEPT_BYTES_MAX: usize = 512 * 1024;
+
+/// Bytes of a regular expression that a consumer subscribes by.
+pub const REGEX_BYTES_MAX: usize = 4096;
+
+/// Bytes of such an expression when it is compiled: they bound the time of a match.
+pub const REGEX_PROGRAM_BYTES_MAX: usize = 64 * 1024;

@@ -20,11 +20,13 @@ pub enum Bug {
     CommitAnsweredBeforeDurable,
     /// Compaction takes the newest record of a key for one that a newer record supersedes.
     CompactionDropsNewest,
+    /// A member of a consumer group gets partitions that others have not given up.
+    TwoOwners,
 }
 
 impl Bug {
     /// Every bug, with the name that it is chosen by.
-    pub const ALL: [(&str, Self); 7] = [
+    pub const ALL: [(&str, Self); 8] = [
         ("ack-before-sync", Self::AckBeforeSync),
         ("recovery-without-checksum", Self::RecoveryWithoutChecksum),
         ("torn-tail-kept", Self::TornTailKept),
@@ -32,6 +34,7 @@ impl Bug {
         ("serve-before-loaded", Self::ServeBeforeLoaded),
         ("commit-answered-before-durable", Self::CommitAnsweredBeforeDurable),
         ("compaction-drops-newest", Self::CompactionDropsNewest),
+        ("two-owners", Self::TwoOwners),
     ];
 }
 

@@ -13,7 +13,7 @@ use super::listener::{Listener, parse_listeners};
 use super::reader::{Reader, known};
 use super::topic::TopicConfig;
 use super::topic_keys::topic_key;
-use crate::group::GroupConfig;
+use crate::group::{ConsumerGroupConfig, GroupConfig, MigrationPolicy};
 use crate::ids::BrokerId;
 use crate::partition::CleanerConfig;
 
@@ -300,6 +300,22 @@ fn groups<F: Fn(&str) -> Option<Value>>(read: &Reader<F>) -> GroupConfig {
         offset_metadata_max_bytes: read.integer("offset.metadata.max.bytes"),
         offsets_retention: Duration::from_secs(60 * read.integer::<u64>("offsets.retention.minutes")),
         offsets_retention_check_interval: millis("offsets.retention.check.interval.ms"),
+        consumer: ConsumerGroupConfig {
+            session_timeout: millis("group.consumer.session.timeout.ms"),
+            heartbeat_interval: millis("group.consumer.heartbeat.interval.ms"),
+            max_size: read.integer("group.consumer.max.size"),
+            migration: migration_policy(&read.text("group.consumer.migration.policy")),
+        },
+    }
+}
+
+fn migration_policy(name: &str) -> MigrationPolicy {
+    match name {
+        "disabled" => MigrationPolicy::Disabled,
+        "upgrade" => MigrationPolicy::Upgrade,
+        "downgrade" => MigrationPolicy::Downgrade,
+        "bidirectional" => MigrationPolicy::Bidirectional,
+        other => unreachable!("group.consumer.migration.policy {other} passed its check"),
     }
 }
 

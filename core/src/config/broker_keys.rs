@@ -89,6 +89,38 @@ pub const BROKER_KEYS: &[Key] = &[
     )
     .read_only(),
     Key::new(
+        "group.consumer.heartbeat.interval.ms",
+        Kind::Int,
+        Some("5000"),
+        Check::AtLeast(1),
+        "How often a member of a consumer group is asked to send a heartbeat.",
+    )
+    .read_only(),
+    Key::new(
+        "group.consumer.max.size",
+        Kind::Int,
+        Some("2147483647"),
+        Check::AtLeast(1),
+        "How many members a consumer group may have.",
+    )
+    .read_only(),
+    Key::new(
+        "group.consumer.migration.policy",
+        Kind::String,
+        Some("bidirectional"),
+        Check::OneOf(&["disabled", "upgrade", "downgrade", "bidirectional"]),
+        "Whether groups that have members may change from the classic to the consumer protocol, or back.",
+    )
+    .read_only(),
+    Key::new(
+        "group.consumer.session.timeout.ms",
+        Kind::Int,
+        Some("45000"),
+        Check::AtLeast(1),
+        "How long nothing may be heard of a member of a consumer group before it is put out.",
+    )
+    .read_only(),
+    Key::new(
         "group.initial.rebalance.delay.ms",
         Kind::Int,
         Some("0"),

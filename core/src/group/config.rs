@@ -19,6 +19,58 @@ pub struct GroupConfig {
     pub offsets_retention: Duration,
     /// `offsets.retention.check.interval.ms`.
     pub offsets_retention_check_interval: Duration,
+    /// The keys that begin with `group.consumer`.
+    pub consumer: ConsumerGroupConfig,
+}
+
+/// The keys that groups of the consumer protocol go by. Fields carry the names of their keys, behind `group.consumer`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsumerGroupConfig {
+    /// `session.timeout.ms`.
+    pub session_timeout: Duration,
+    /// `heartbeat.interval.ms`.
+    pub heartbeat_interval: Duration,
+    /// `max.size`.
+    pub max_size: usize,
+    /// `migration.policy`.
+    pub migration: MigrationPolicy,
+}
+
+/// Which groups may change their protocol while they have members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MigrationPolicy {
+    /// None.
+    Disabled,
+    /// Classic groups become consumer groups.
+    Upgrade,
+    /// Consumer groups become classic groups.
+    Downgrade,
+    /// Both.
+    Bidirectional,
+}
+
+impl MigrationPolicy {
+    /// Whether a classic group may become a consumer group.
+    pub fn allows_upgrade(self) -> bool {
+        matches!(self, Self::Upgrade | Self::Bidirectional)
+    }
+
+    /// Whether a consumer group may become a classic group.
+    pub fn allows_downgrade(self) -> bool {
+        matches!(self, Self::Downgrade | Self::Bidirectional)
+    }
+}
+
+impl Default for ConsumerGroupConfig {
+    /// Kafka's defaults.
+    fn default() -> Self {
+        Self {
+            session_timeout: Duration::from_secs(45),
+            heartbeat_interval: Duration::from_secs(5),
+            max_size: i32::MAX as usize,
+            migration: MigrationPolicy::Bidirectional,
+        }
+    }
 }
 
 impl Default for GroupConfig {
@@ -32,6 +84,7 @@ impl Default for GroupConfig {
             offset_metadata_max_bytes: 4096,
             offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
             offsets_retention_check_interval: Duration::from_secs(10 * 60),
+            consumer: ConsumerGroupConfig::default(),
         }
     }
 }

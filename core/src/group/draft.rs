@@ -11,6 +11,7 @@ use super::request::GroupResponse;
 use super::timers::{GroupTimer, TimerKey};
 use super::{GroupConfig, GroupCoordinator, GroupId};
 use crate::controller::Image;
+use crate::ids::Offset;
 use crate::replicated::{Decision, Origin};
 use crate::time::{Instant, Now};
 
@@ -29,8 +30,19 @@ pub enum Soft {
     Loaded(Now),
     /// The group at which the search for offsets to remove goes on; none if it has been through.
     SweptUpTo(Option<GroupId>),
+    /// A consumer group has been held against this metadata.
+    Seen(GroupId, Seen),
     /// Something worth knowing has happened.
     Event(GroupEvent),
+}
+
+/// The metadata that a consumer group was last held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The image's offset.
+    pub image: Offset,
+    /// When that was.
+    pub at: Instant,
 }
 
 /// What one request is going to change, and what is answered.
@@ -53,6 +65,11 @@ impl<'a> Draft<'a> {
 
     pub fn record(&mut self, record: GroupRecord) {
         self.decision.records.push(record);
+    }
+
+    /// Forgets everything: the request is refused.
+    pub fn discard(&mut self) {
+        self.decision = Decision { records: Vec::new(), replies: Vec::new(), soft: Vec::new() };
     }
 
     pub fn reply(&mut self, origin: Origin, response: GroupResponse) {

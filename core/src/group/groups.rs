@@ -6,7 +6,8 @@ use highwater_wire::group_records::GroupMetadataKey;
 use highwater_wire::list_groups::{ListGroupsRequest, ListedGroup};
 use highwater_wire::{ErrorCode, GroupRecord};
 
-use super::classic::State;
+use super::classic::CONSUMER_PROTOCOL_TYPE;
+use super::consumer::Consumer;
 use super::draft::Draft;
 use super::machine::Group;
 use super::{GroupCoordinator, GroupEvent, GroupId, offsets};
@@ -20,14 +21,14 @@ pub(super) fn describe(coordinator: &GroupCoordinator, version: i16, ids: &[Stri
 }
 
 fn describe_one(coordinator: &GroupCoordinator, version: i16, id: &str) -> DescribedGroup {
-    if let Some(group) = coordinator.group(id) {
+    if let Some(group) = coordinator.group(id).filter(|group| group.consumer.is_none()) {
         return group.classic().describe(id);
     }
     let mut missing =
         DescribedGroup { group_id: id.to_owned(), group_state: "Dead".to_owned(), ..DescribedGroup::default() };
     if version >= MISSING_IS_AN_ERROR {
         missing.error_code = ErrorCode::GroupIdNotFound.code();
-        missing.error_message = Some(format!("Group {id} not found."));
+        missing.error_message = Some(format!("there is no classic group {id}"));
     }
     missing
 }
@@ -45,6 +46,14 @@ pub(super) fn list(coordinator: &GroupCoordinator, request: &ListGroupsRequest) 
 }
 
 fn list_one(id: &GroupId, group: &Group) -> ListedGroup {
+    if let Some(consumer) = &group.consumer {
+        return ListedGroup {
+            group_id: id.to_string(),
+            protocol_type: CONSUMER_PROTOCOL_TYPE.to_owned(),
+            group_state: consumer.state().name().to_owned(),
+            group_type: "consumer".to_owned(),
+        };
+    }
     let classic = group.classic();
     ListedGroup {
         group_id: id.to_string(),
@@ -66,17 +75,20 @@ pub(super) fn decide_delete(draft: &mut Draft<'_>, ids: &[String]) -> Vec<Deleta
 fn delete_one(draft: &mut Draft<'_>, id: &str) -> Result<(), ErrorCode> {
     let coordinator = draft.coordinator;
     let (id, group) = coordinator.groups().get_key_value(id).ok_or(ErrorCode::GroupIdNotFound)?;
-    if group.classic().state != State::Empty {
+    if group.has_members() {
         return Err(ErrorCode::NonEmptyGroup);
     }
     offsets::remove_all(draft, id, group);
-    remove(draft, id);
+    remove(draft, id, group);
     Ok(())
 }
 
 /// Removes a group that has no members. Its offsets go by themselves.
-pub(super) fn remove(draft: &mut Draft<'_>, id: &GroupId) {
+pub(super) fn remove(draft: &mut Draft<'_>, id: &GroupId, group: &Group) {
+    draft.event(GroupEvent::Removed { group: GroupId::clone(id) });
+    if let Some(consumer) = &group.consumer {
+        return Consumer::new(draft, GroupId::clone(id), consumer.clone()).remove_group();
+    }
     let key = GroupMetadataKey { group: id.to_string() };
     draft.record(GroupRecord::GroupMetadata(key, None));
-    draft.event(GroupEvent::Removed { group: GroupId::clone(id) });
 }

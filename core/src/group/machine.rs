@@ -3,19 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use highwater_wire::GroupRecord;
 use highwater_wire::group_records::GroupMetadataValue;
-use highwater_wire::heartbeat::{HeartbeatRequest, HeartbeatResponse};
-use highwater_wire::join_group::JoinGroupRequest;
-use highwater_wire::leave_group::{LeaveGroupRequest, LeaveGroupResponse};
-use highwater_wire::sync_group::SyncGroupRequest;
-use highwater_wire::{ErrorCode, GroupRecord};
 
-use super::classic::{Classic, ClassicGroup, Join};
-use super::draft::{Draft, Soft};
-use super::offsets::{self, Offsets};
-use super::request::{join_error, member_response, refusal_code, sync_error};
+use super::classic::{ClassicGroup, State};
+use super::consumer::{ConsumerGroup, MemberState};
+use super::draft::{Draft, Seen, Soft};
+use super::offsets::Offsets;
+use super::request::refusal_code;
 use super::timers::{GroupTimer, TimerKey, Timers};
-use super::{Client, GroupCall, GroupConfig, GroupEvent, GroupId, GroupRequest, GroupResponse, groups, millis};
+use super::{GroupConfig, GroupEvent, GroupId, GroupRequest, GroupResponse, dispatch};
 use crate::controller::Image;
 use crate::ids::Offset;
 use crate::outbox::Reason;
@@ -43,6 +40,10 @@ pub(super) struct Group {
     pub offsets: Offsets,
     /// Its members now; none while the log is being applied, and in groups that only commit.
     pub classic: Option<ClassicGroup>,
+    /// Its members, if it is one of the consumer protocol.
+    pub consumer: Option<ConsumerGroup>,
+    /// The metadata that it was last held against, if it is one of the consumer protocol.
+    pub seen: Option<Seen>,
 }
 
 impl Group {
@@ -51,8 +52,22 @@ impl Group {
         self.classic.clone().unwrap_or_else(|| ClassicGroup::new(WallMs::default()))
     }
 
+    /// Whether it has members.
+    pub fn has_members(&self) -> bool {
+        self.classic.as_ref().is_some_and(|classic| classic.state != State::Empty)
+            || self.consumer.as_ref().is_some_and(|consumer| consumer.member_count() > 0)
+    }
+
+    /// Whether a member reads the topic, as far as that can be told.
+    pub fn is_subscribed_to(&self, topic: &str) -> bool {
+        match &self.consumer {
+            Some(consumer) => consumer.is_subscribed_to(topic),
+            None => self.classic.as_ref().is_some_and(|classic| classic.is_subscribed_to(topic)),
+        }
+    }
+
     fn is_nothing(&self) -> bool {
-        self.recorded.is_none() && self.classic.is_none() && self.offsets.is_empty()
+        self.recorded.is_none() && self.classic.is_none() && self.consumer.is_none() && self.offsets.is_empty()
     }
 }
 
@@ -102,6 +117,14 @@ impl GroupCoordinator {
         self.timers.check();
         for (id, group) in &self.groups {
             assert!(!group.is_nothing(), "{id} is a group because something is known of it");
+            if let Some(consumer) = &group.consumer {
+                assert!(group.recorded.is_none() && group.classic.is_none(), "{id} is of one protocol");
+                consumer.check();
+                for member in consumer.members() {
+                    let timer = TimerKey::Group(GroupId::clone(id), GroupTimer::Session(Arc::clone(&member.id)));
+                    assert!(self.timers.deadline(&timer).is_some(), "{}'s session can end", member.id);
+                }
+            }
             let Some(classic) = &group.classic else { continue };
             classic.check(group.recorded.as_ref().expect("who can be joined is in the log"));
             for member in classic.members() {
@@ -112,22 +135,23 @@ impl GroupCoordinator {
         }
         for key in self.timers.keys() {
             let TimerKey::Group(id, _) = key else { continue };
-            assert!(
-                self.group(id).is_some_and(|group| group.classic.is_some()),
-                "{id} exists, since it has a deadline"
-            );
+            let has_members = |group: &Group| group.classic.is_some() || group.consumer.is_some();
+            assert!(self.group(id).is_some_and(has_members), "{id} exists, since it has a deadline");
         }
     }
 
     /// Asserts that both have the same durable state. Slow: for tests and the simulator.
     pub fn check_replayed(&self, replayed: &Self) {
-        let durable = |group: &(&GroupId, &Group)| group.1.recorded.is_some() || !group.1.offsets.is_empty();
+        let durable = |(_, group): &(&GroupId, &Group)| {
+            group.recorded.is_some() || group.consumer.is_some() || !group.offsets.is_empty()
+        };
         let ours: Vec<_> = self.groups.iter().filter(durable).collect();
         let theirs: Vec<_> = replayed.groups.iter().filter(durable).collect();
         assert_eq!(ours.len(), theirs.len(), "the log tells of all groups and of no others");
         for ((id, group), (other_id, other)) in ours.into_iter().zip(theirs) {
             assert_eq!(id, other_id, "the log tells of all groups and of no others");
             assert_eq!(group.recorded, other.recorded, "the log says who is in {id}");
+            assert_eq!(group.consumer, other.consumer, "the log says who is in {id}");
             assert_eq!(group.offsets, other.offsets, "the log says how far {id} has got");
         }
     }
@@ -142,18 +166,7 @@ impl StateMachine for GroupCoordinator {
 
     fn decide(&self, now: Now, request: &GroupRequest) -> Decision<Self> {
         let mut draft = Draft::new(self, now);
-        match request {
-            GroupRequest::Call { origin, entropy, client, call } => {
-                decide_call(&mut draft, *origin, *entropy, client, call);
-            }
-            GroupRequest::Timeout => decide_timeout(&mut draft),
-            GroupRequest::Image(image) => offsets::adopt(&mut draft, image),
-            GroupRequest::Loaded => {
-                draft.soft(Soft::Loaded(now));
-                let deadline = now.mono + self.config.offsets_retention_check_interval;
-                draft.soft(Soft::SetTimer(TimerKey::Sweep, deadline));
-            }
-        }
+        dispatch::decide(&mut draft, request);
         draft.into_decision()
     }
 
@@ -174,13 +187,27 @@ impl StateMachine for GroupCoordinator {
                 self.forget_nothing(&key.group);
             }
             GroupRecord::GroupMetadata(key, value) => self.apply_classic(&key.group, value.as_ref()),
-            GroupRecord::ConsumerGroupMetadata(..)
-            | GroupRecord::ConsumerGroupPartitionMetadata(..)
-            | GroupRecord::ConsumerGroupMemberMetadata(..)
-            | GroupRecord::ConsumerGroupTargetAssignmentMetadata(..)
-            | GroupRecord::ConsumerGroupTargetAssignmentMember(..)
-            | GroupRecord::ConsumerGroupCurrentMemberAssignment(..)
-            | GroupRecord::ConsumerGroupRegularExpression(..) => {}
+            GroupRecord::ConsumerGroupMetadata(key, None) => self.forget_consumer(&key.group_id),
+            GroupRecord::ConsumerGroupMetadata(key, value) => {
+                self.apply_consumer(&key.group_id, record, value.is_some());
+            }
+            GroupRecord::ConsumerGroupMemberMetadata(key, value) => {
+                self.apply_consumer(&key.group_id, record, value.is_some());
+            }
+            GroupRecord::ConsumerGroupTargetAssignmentMetadata(key, value) => {
+                self.apply_consumer(&key.group_id, record, value.is_some());
+            }
+            GroupRecord::ConsumerGroupTargetAssignmentMember(key, value) => {
+                self.apply_consumer(&key.group_id, record, value.is_some());
+            }
+            GroupRecord::ConsumerGroupCurrentMemberAssignment(key, value) => {
+                self.apply_consumer(&key.group_id, record, value.is_some());
+            }
+            GroupRecord::ConsumerGroupRegularExpression(key, value) => {
+                self.apply_consumer(&key.group_id, record, value.is_some());
+            }
+            // Kafka 4.0 and older kept what topics looked like; a hash in the group's own record says enough.
+            GroupRecord::ConsumerGroupPartitionMetadata(..) => {}
         }
     }
 
@@ -196,6 +223,11 @@ impl StateMachine for GroupCoordinator {
             Soft::Image(image) => self.image = image,
             Soft::Loaded(now) => self.begin_sessions(now),
             Soft::SweptUpTo(group) => self.sweep_from = group,
+            Soft::Seen(id, seen) => {
+                if let Some(group) = self.groups.get_mut(&id) {
+                    group.seen = Some(seen);
+                }
+            }
             Soft::Event(event) => self.events.push(event),
         }
     }
@@ -214,6 +246,24 @@ impl GroupCoordinator {
         self.forget_nothing(id);
     }
 
+    /// Takes over a record of a consumer group. A tombstone of one that is gone says nothing.
+    fn apply_consumer(&mut self, id: &str, record: &GroupRecord, has_value: bool) {
+        if has_value {
+            let group = self.groups.entry(id.into()).or_default();
+            group.consumer.get_or_insert_default().apply(record);
+        } else if let Some(consumer) = self.groups.get_mut(id).and_then(|group| group.consumer.as_mut()) {
+            consumer.apply(record);
+        }
+    }
+
+    fn forget_consumer(&mut self, id: &str) {
+        if let Some(group) = self.groups.get_mut(id) {
+            (group.consumer, group.seen) = (None, None);
+            self.timers.cancel_group(&id.into());
+        }
+        self.forget_nothing(id);
+    }
+
     /// A group of which nothing is known any more does not exist.
     fn forget_nothing(&mut self, id: &str) {
         if self.groups.get(id).is_some_and(Group::is_nothing) {
@@ -223,7 +273,18 @@ impl GroupCoordinator {
 
     /// Everybody whom the log tells of has the time of a session to show up.
     fn begin_sessions(&mut self, now: Now) {
+        let settings = &self.config.consumer;
         for (id, group) in &mut self.groups {
+            for member in group.consumer.iter().flat_map(ConsumerGroup::members) {
+                let classic = member.classic.as_ref();
+                let session_timeout = classic.map_or(settings.session_timeout, |classic| classic.session_timeout);
+                let timer = GroupTimer::Session(Arc::clone(&member.id));
+                self.timers.set(TimerKey::Group(GroupId::clone(id), timer), now.mono + session_timeout);
+                if classic.is_none() && member.state == MemberState::Unrevoked {
+                    let timer = GroupTimer::Revocation(Arc::clone(&member.id));
+                    self.timers.set(TimerKey::Group(GroupId::clone(id), timer), now.mono + member.rebalance_timeout());
+                }
+            }
             let Some(recorded) = &group.recorded else { continue };
             let classic = ClassicGroup::from_value(recorded);
             for member in classic.members() {
@@ -231,135 +292,6 @@ impl GroupCoordinator {
                 self.timers.set(TimerKey::Group(GroupId::clone(id), timer), now.mono + member.session_timeout);
             }
             group.classic = Some(classic);
-        }
-    }
-}
-
-fn decide_call(draft: &mut Draft<'_>, origin: Origin, entropy: u128, client: &Client, call: &GroupCall) {
-    let response = match call {
-        GroupCall::JoinGroup { version, request } => {
-            let join = Join { origin, entropy, client, version: *version, request };
-            return decide_join(draft, &join);
-        }
-        GroupCall::SyncGroup(request) => return decide_sync(draft, origin, request),
-        GroupCall::Heartbeat(request) => return decide_heartbeat(draft, origin, request),
-        GroupCall::LeaveGroup(request) => return decide_leave(draft, origin, request),
-        GroupCall::OffsetCommit { version, request } => {
-            GroupResponse::OffsetCommit(offsets::decide_commit(draft, *version, request))
-        }
-        GroupCall::OffsetFetch(group) => GroupResponse::OffsetFetch(offsets::fetch(draft.coordinator, group)),
-        GroupCall::OffsetDelete(request) => GroupResponse::OffsetDelete(offsets::decide_delete(draft, request)),
-        GroupCall::DescribeGroups { version, groups: ids } => {
-            GroupResponse::DescribeGroups(groups::describe(draft.coordinator, *version, ids))
-        }
-        GroupCall::ListGroups(request) => GroupResponse::ListGroups(Ok(groups::list(draft.coordinator, request))),
-        GroupCall::DeleteGroups(ids) => GroupResponse::DeleteGroups(groups::decide_delete(draft, ids)),
-    };
-    draft.reply(origin, response);
-}
-
-/// A copy of the group's members to decide on, if it is one of the classic protocol.
-fn classic<'d, 'c>(draft: &'d mut Draft<'c>, id: &str) -> Option<Classic<'d, 'c>> {
-    let (id, group) = draft.coordinator.groups.get_key_value(id)?;
-    let classic = group.classic.clone()?;
-    Some(Classic::new(draft, GroupId::clone(id), classic))
-}
-
-fn decide_join(draft: &mut Draft<'_>, join: &Join<'_>) {
-    if let Err(error) = check_join(draft.config(), join.request) {
-        return refuse_join(draft, join, error);
-    }
-    let id = join.request.group_id.as_str();
-    let mut classic = match classic(draft, id) {
-        Some(classic) => classic,
-        None if join.request.member_id.is_empty() => {
-            let mut classic = Classic::new(draft, id.into(), ClassicGroup::new(draft.now.wall));
-            classic.record();
-            classic
-        }
-        None => return refuse_join(draft, join, ErrorCode::UnknownMemberId),
-    };
-    classic.join(join);
-    classic.finish();
-}
-
-fn refuse_join(draft: &mut Draft<'_>, join: &Join<'_>, error: ErrorCode) {
-    let response = join_error(&join.request.member_id, error);
-    draft.reply(join.origin, GroupResponse::JoinGroup(response));
-}
-
-fn check_join(config: &GroupConfig, request: &JoinGroupRequest) -> Result<(), ErrorCode> {
-    let session_timeout = millis(request.session_timeout_ms);
-    if request.group_id.is_empty() {
-        return Err(ErrorCode::InvalidGroupId);
-    }
-    if session_timeout < config.min_session_timeout || session_timeout > config.max_session_timeout {
-        return Err(ErrorCode::InvalidSessionTimeout);
-    }
-    Ok(())
-}
-
-/// The error for a request that needs a member, where there is no group that could have one.
-fn missing_group(id: &str) -> ErrorCode {
-    if id.is_empty() { ErrorCode::InvalidGroupId } else { ErrorCode::UnknownMemberId }
-}
-
-fn decide_sync(draft: &mut Draft<'_>, origin: Origin, request: &SyncGroupRequest) {
-    match classic(draft, &request.group_id) {
-        Some(mut classic) => {
-            classic.sync(origin, request);
-            classic.finish();
-        }
-        None => {
-            let response = sync_error(missing_group(&request.group_id));
-            draft.reply(origin, GroupResponse::SyncGroup(response));
-        }
-    }
-}
-
-fn decide_heartbeat(draft: &mut Draft<'_>, origin: Origin, request: &HeartbeatRequest) {
-    match classic(draft, &request.group_id) {
-        Some(mut classic) => classic.heartbeat(origin, request),
-        None => {
-            let error_code = missing_group(&request.group_id).code();
-            draft.reply(
-                origin,
-                GroupResponse::Heartbeat(HeartbeatResponse { error_code, ..HeartbeatResponse::default() }),
-            );
-        }
-    }
-}
-
-fn decide_leave(draft: &mut Draft<'_>, origin: Origin, request: &LeaveGroupRequest) {
-    if let Some(mut classic) = classic(draft, &request.group_id) {
-        classic.leave(origin, request);
-        return classic.finish();
-    }
-    let response = match missing_group(&request.group_id) {
-        ErrorCode::UnknownMemberId => {
-            let unknown = |identity| member_response(identity, Err(ErrorCode::UnknownMemberId));
-            LeaveGroupResponse { members: request.members.iter().map(unknown).collect(), ..Default::default() }
-        }
-        error => LeaveGroupResponse { error_code: error.code(), ..Default::default() },
-    };
-    draft.reply(origin, GroupResponse::LeaveGroup(response));
-}
-
-/// Decides about the earliest deadline that has passed; the next one comes in a decision of its own.
-fn decide_timeout(draft: &mut Draft<'_>) {
-    let coordinator = draft.coordinator;
-    let Some(key) = coordinator.timers.due(draft.now.mono) else { return };
-    draft.soft(Soft::CancelTimer(key.clone()));
-    match key {
-        TimerKey::Sweep => offsets::decide_sweep(draft),
-        TimerKey::Group(id, timer) => {
-            let Some(mut classic) = classic(draft, id) else { return };
-            match timer {
-                GroupTimer::Join => classic.join_timed_out(),
-                GroupTimer::Sync => classic.sync_timed_out(),
-                GroupTimer::Session(member) => classic.session_timed_out(member),
-            }
-            classic.finish();
         }
     }
 }

@@ -7,13 +7,17 @@
 //!
 //! Invariants, asserted by [`GroupCoordinator::check`]:
 //! * A classic group has its record in the log; one that does not move is what that record says.
+//! * A group is of one protocol.
 //! * Whoever is in a group has a session that can end, unless a request of it waits.
 //! * Applying the records of all decisions to a new coordinator gives the same durable state.
 //!
-//! Sources: KIP-62, KIP-211 (expiry of offsets), KIP-345, KIP-394, KIP-496, and the behaviour of Kafka 4.3.
+//! Sources: KIP-62, KIP-211 (expiry of offsets), KIP-345, KIP-394, KIP-496, KIP-848, and the behaviour of Kafka 4.3.
+//! Deliberately absent: share groups and streams groups.
 
 mod classic;
 mod config;
+mod consumer;
+mod dispatch;
 mod draft;
 mod event;
 mod groups;
@@ -30,7 +34,7 @@ use std::time::Duration;
 
 use highwater_wire::Uuid;
 
-pub use config::GroupConfig;
+pub use config::{ConsumerGroupConfig, GroupConfig, MigrationPolicy};
 pub use event::GroupEvent;
 pub use machine::GroupCoordinator;
 pub use request::{Client, GroupCall, GroupRequest, GroupResponse};

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use highwater_wire::ErrorCode;
 use highwater_wire::delete_groups::DeletableGroupResult;
 use highwater_wire::describe_groups::DescribedGroup;
 use highwater_wire::heartbeat::{HeartbeatRequest, HeartbeatResponse};
@@ -16,8 +15,11 @@ use highwater_wire::offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
 use highwater_wire::offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
 use highwater_wire::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchResponseGroup};
 use highwater_wire::sync_group::{SyncGroupRequest, SyncGroupResponse};
+use highwater_wire::{
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, ErrorCode, consumer_group_describe,
+};
 
-use super::offsets;
+use super::{consumer, offsets};
 use crate::controller::Image;
 use crate::replicated::{Origin, Refusal};
 
@@ -91,6 +93,15 @@ pub enum GroupCall {
     ListGroups(ListGroupsRequest),
     /// Removes groups that have no members.
     DeleteGroups(Vec<String>),
+    /// Joins, keeps and leaves a consumer group.
+    ConsumerGroupHeartbeat {
+        /// The request's version: from 1 on, members make their own ids.
+        version: i16,
+        /// The request.
+        request: ConsumerGroupHeartbeatRequest,
+    },
+    /// Describes consumer groups.
+    ConsumerGroupDescribe(Vec<String>),
 }
 
 /// The answer, of the same kind as the request.
@@ -116,6 +127,10 @@ pub enum GroupResponse {
     ListGroups(Result<Vec<ListedGroup>, ErrorCode>),
     /// To a request of the same name.
     DeleteGroups(Vec<DeletableGroupResult>),
+    /// To a request of the same name.
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse),
+    /// To a request of the same name.
+    ConsumerGroupDescribe(Vec<consumer_group_describe::DescribedGroup>),
 }
 
 impl GroupCall {
@@ -140,6 +155,13 @@ impl GroupCall {
             Self::DeleteGroups(ids) => {
                 let delete = |id: &String| DeletableGroupResult { group_id: id.clone(), error_code };
                 GroupResponse::DeleteGroups(ids.iter().map(delete).collect())
+            }
+            Self::ConsumerGroupHeartbeat { .. } => {
+                GroupResponse::ConsumerGroupHeartbeat(consumer::heartbeat_error(error))
+            }
+            Self::ConsumerGroupDescribe(ids) => {
+                let describe = |id: &String| consumer::describe_error(id, error);
+                GroupResponse::ConsumerGroupDescribe(ids.iter().map(describe).collect())
             }
         }
     }

@@ -25,6 +25,12 @@ pub enum GroupTimer {
     Sync,
     /// A sign of life from a member.
     Session(MemberId),
+    /// A member of a consumer group to give partitions up.
+    Revocation(MemberId),
+    /// A member of a consumer group that speaks the classic protocol to join again.
+    ClassicJoin(MemberId),
+    /// The same to fetch its assignment.
+    ClassicSync(MemberId),
 }
 
 impl TimerKey {
@@ -34,6 +40,11 @@ impl TimerKey {
             Self::Group(_, GroupTimer::Join) => "a rebalance ends without the members that are missing",
             Self::Group(_, GroupTimer::Sync) => "members have not fetched their assignments",
             Self::Group(_, GroupTimer::Session(_)) => "a member's session ends",
+            Self::Group(_, GroupTimer::Revocation(_)) => "a member has not given its partitions up",
+            Self::Group(_, GroupTimer::ClassicJoin(_)) => "a member of the classic protocol has not joined again",
+            Self::Group(_, GroupTimer::ClassicSync(_)) => {
+                "a member of the classic protocol has not fetched its assignment"
+            }
         }
     }
 }

@@ -29,11 +29,16 @@ pub(in crate::group) struct Join<'a> {
 }
 
 impl Join<'_> {
-    fn instance_id(&self) -> Option<&str> {
+    /// Whether a new member gets an id before it joins.
+    pub fn needs_id_first(&self) -> bool {
+        self.version >= MEMBER_ID_FIRST
+    }
+
+    pub fn instance_id(&self) -> Option<&str> {
         self.request.group_instance_id.as_deref()
     }
 
-    fn protocols(&self) -> Protocols {
+    pub fn protocols(&self) -> Protocols {
         Protocols::new(&self.request.protocols)
     }
 
@@ -130,7 +135,7 @@ impl Classic<'_, '_> {
                 Some(replaced) => self.replace_static_member(join, &replaced, id),
                 None => self.add_member(join, id),
             }
-        } else if join.version >= MEMBER_ID_FIRST {
+        } else if join.needs_id_first() {
             if self.group.pending_join.size() >= GROUP_PENDING_MEMBERS_MAX {
                 return Err(ErrorCode::GroupMaxSizeReached);
             }

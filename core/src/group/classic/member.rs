@@ -96,6 +96,15 @@ impl Protocols {
         self.0.iter().map(|(name, _)| name)
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = &(Arc<str>, Bytes)> {
+        self.0.iter()
+    }
+
+    /// The one that the member likes best.
+    pub fn first(&self) -> Option<(&Arc<str>, &Bytes)> {
+        self.0.first().map(|(name, metadata)| (name, metadata))
+    }
+
     /// What the member says for the protocol.
     pub fn metadata(&self, name: &str) -> Option<&Bytes> {
         self.0.iter().find(|(known, _)| **known == *name).map(|(_, metadata)| metadata)
@@ -104,5 +113,11 @@ impl Protocols {
     /// The room that they take.
     pub fn bytes(&self) -> usize {
         self.0.iter().map(|(name, metadata)| name.len() + metadata.len()).sum()
+    }
+}
+
+impl FromIterator<(Arc<str>, Bytes)> for Protocols {
+    fn from_iter<I: IntoIterator<Item = (Arc<str>, Bytes)>>(protocols: I) -> Self {
+        Self(protocols.into_iter().collect())
     }
 }

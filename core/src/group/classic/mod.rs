@@ -134,6 +134,17 @@ impl ClassicGroup {
         group
     }
 
+    /// The group that a consumer group of this epoch leaves behind.
+    pub fn of_consumers(members: Vec<Member>, generation: i32, now: WallMs) -> Self {
+        let mut group = Self { generation, protocol_type: Some(CONSUMER_PROTOCOL_TYPE.into()), ..Self::new(now) };
+        group.leader = members.first().map(|member| Arc::clone(&member.id));
+        members.into_iter().for_each(|member| group.put(member));
+        group.protocol = group.select_protocol();
+        group.subscribed_topics = group.read_subscriptions();
+        group.state = State::Stable;
+        group
+    }
+
     /// What the log is to say.
     pub fn to_value(&self) -> GroupMetadataValue {
         let protocol = self.protocol.as_deref();

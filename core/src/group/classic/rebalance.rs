@@ -37,7 +37,8 @@ impl Classic<'_, '_> {
         self.start(State::PreparingRebalance(Some(Initial { delay, remaining, has_new_member: false })), reason);
     }
 
-    pub(super) fn prepare_rebalance(&mut self, reason: &str) {
+    /// Begins a rebalance of a group that has members.
+    pub fn prepare_rebalance(&mut self, reason: &str) {
         self.refuse_syncs();
         self.group.pending_sync = Default::default();
         self.draft.cancel_timer(&self.id, GroupTimer::Sync);
@@ -155,7 +156,8 @@ impl Classic<'_, '_> {
         self.group.pending_sync = Default::default();
     }
 
-    pub(super) fn restart_session(&mut self, id: &MemberId, timeout: Duration) {
+    /// Begins the time anew in which something must be heard of a member.
+    pub fn restart_session(&mut self, id: &MemberId, timeout: Duration) {
         self.draft.set_timer(&self.id, GroupTimer::Session(MemberId::clone(id)), timeout);
     }
 }

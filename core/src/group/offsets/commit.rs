@@ -63,6 +63,9 @@ fn validate_commit(draft: &mut Draft<'_>, version: i16, request: &OffsetCommitRe
             _ => Err(ErrorCode::IllegalGeneration),
         };
     };
+    if let Some(consumer) = &group.consumer {
+        return consumer.validate_commit(version, request);
+    }
     let classic = group.classic();
     validate_classic_commit(&classic, request)?;
     if matches!(classic.state, State::Stable | State::PreparingRebalance(_))
@@ -132,7 +135,7 @@ pub(in crate::group) fn decide_delete(draft: &mut Draft<'_>, request: &OffsetDel
     let group = match coordinator.group(&request.group_id) {
         _ if request.group_id.is_empty() => Err(ErrorCode::InvalidGroupId),
         None => Err(ErrorCode::GroupIdNotFound),
-        Some(group) if is_busy(&group.classic()) => Err(ErrorCode::NonEmptyGroup),
+        Some(group) if group.classic.as_ref().is_some_and(is_busy) => Err(ErrorCode::NonEmptyGroup),
         Some(group) => Ok(group),
     };
     match group {
@@ -155,7 +158,7 @@ fn delete_topic(
     group: &Group,
     topic: &OffsetDeleteRequestTopic,
 ) -> OffsetDeleteResponseTopic {
-    let is_read = group.classic().is_subscribed_to(&topic.name);
+    let is_read = group.is_subscribed_to(&topic.name);
     let error = if is_read { ErrorCode::GroupSubscribedToTopic } else { ErrorCode::None };
     let mut partitions = Vec::with_capacity(topic.partitions.len());
     for partition in &topic.partitions {

@@ -16,7 +16,13 @@ pub(in crate::group) fn fetch(
     request: &OffsetFetchRequestGroup,
 ) -> OffsetFetchResponseGroup {
     let none = Offsets::default();
-    let offsets = coordinator.group(&request.group_id).map_or(&none, |group| &group.offsets);
+    let group = coordinator.group(&request.group_id);
+    if let Some(consumer) = group.and_then(|group| group.consumer.as_ref())
+        && let Err(error) = consumer.validate_fetch(request)
+    {
+        return fetch_error(request, error);
+    }
+    let offsets = group.map_or(&none, |group| &group.offsets);
     let topics = match &request.topics {
         Some(topics) => topics.iter().map(|topic| fetch_topic(offsets, coordinator.image(), topic)).collect(),
         None => fetch_all(offsets, coordinator.image()),

@@ -56,11 +56,11 @@ struct Work {
 
 /// Looks through one group. Says whether it is done with it, and there is work left for another.
 fn sweep_group(draft: &mut Draft<'_>, id: &GroupId, group: &Group, work: &mut Work) -> bool {
-    let (classic, image, now) = (group.classic(), draft.coordinator.image(), draft.now.wall);
+    let (image, now) = (draft.coordinator.image(), draft.now.wall);
     let mut left = 0;
     for (topic, partition, committed) in group.offsets.iter() {
         work.offsets = work.offsets.saturating_sub(1);
-        if committed.is_current(topic, image) && !has_expired(draft.config(), &classic, topic, committed, now) {
+        if committed.is_current(topic, image) && !has_expired(draft.config(), group, topic, committed, now) {
             left += 1;
             continue;
         }
@@ -68,19 +68,14 @@ fn sweep_group(draft: &mut Draft<'_>, id: &GroupId, group: &Group, work: &mut Wo
         work.bytes = bytes;
         remove(draft, id, topic, partition);
     }
-    if left == 0 && classic.is_abandoned() {
-        groups::remove(draft, id);
+    let is_abandoned = !group.has_members() && group.classic.as_ref().is_none_or(ClassicGroup::is_abandoned);
+    if left == 0 && is_abandoned {
+        groups::remove(draft, id, group);
     }
     work.offsets > 0
 }
 
-fn has_expired(
-    config: &GroupConfig,
-    group: &ClassicGroup,
-    topic: &str,
-    committed: &Committed,
-    WallMs(now): WallMs,
-) -> bool {
+fn has_expired(config: &GroupConfig, group: &Group, topic: &str, committed: &Committed, WallMs(now): WallMs) -> bool {
     let Some(WallMs(unused_since)) = unused_since(group, committed) else { return false };
     if group.is_subscribed_to(topic) {
         return false;
@@ -95,7 +90,8 @@ fn has_expired(
 }
 
 /// Since when an offset may have been unused; none if that cannot be told.
-fn unused_since(group: &ClassicGroup, committed: &Committed) -> Option<WallMs> {
+fn unused_since(group: &Group, committed: &Committed) -> Option<WallMs> {
+    let Some(group) = &group.classic else { return Some(committed.committed_at) };
     match group.state {
         _ if group.protocol_type.is_none() => Some(committed.committed_at),
         State::Empty if group.state_since.0 == -1 => Some(committed.committed_at),

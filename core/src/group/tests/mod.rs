@@ -3,8 +3,10 @@
 //! A line that starts with `>` is a step, the lines below it are the answers that leave in it, whoever they are for. After
 //! every step the coordinator is checked, and a new one that applies the same log must come to the same durable state.
 
+mod consumer_groups;
 mod failover;
 mod joining;
+mod migration;
 mod offsets;
 mod random;
 mod rebalancing;
@@ -28,7 +30,8 @@ use crate::time::{Instant, Now, WallMs};
 /// A coordinator whose decisions are committed at once, and everything around it.
 pub(super) struct World {
     pub coordinator: GroupCoordinator,
-    pub config: Arc<GroupConfig>,
+    /// What another broker knows, which has applied the same log and nothing else.
+    replayed: GroupCoordinator,
     pub image: Image,
     pub log: Vec<GroupRecord>,
     pub now: Now,
@@ -43,7 +46,8 @@ impl World {
         let image = Image::new(Arc::new(BrokerConfig::default()));
         let now = Now { mono: Instant(1_000_000_000), wall: WallMs(1_700_000_000_000) };
         let coordinator = GroupCoordinator::new(Arc::clone(&config), Arc::new(image.clone()));
-        let mut world = Self { coordinator, config, image, log: Vec::new(), now, asked: 0, answers: Vec::new() };
+        let replayed = coordinator.clone();
+        let mut world = Self { coordinator, replayed, image, log: Vec::new(), now, asked: 0, answers: Vec::new() };
         world.handle(&GroupRequest::Loaded);
         world
     }
@@ -63,27 +67,21 @@ impl World {
         for record in decision.records {
             let (key, value) = record.to_key_value();
             let record = GroupRecord::from_key_value(key, value).unwrap();
-            self.coordinator.apply(Offset(i64::try_from(self.log.len()).unwrap()), &record);
+            let offset = Offset(i64::try_from(self.log.len()).unwrap());
+            self.coordinator.apply(offset, &record);
+            self.replayed.apply(offset, &record);
             self.log.push(record);
         }
         decision.soft.into_iter().for_each(|soft| self.coordinator.absorb(soft));
         self.answers.extend(decision.replies.into_iter().map(|(to, response)| (to.ticket.0, response)));
         self.coordinator.check();
-        self.coordinator.check_replayed(&self.replayed());
-    }
-
-    /// A new coordinator to which the log was applied.
-    pub fn replayed(&self) -> GroupCoordinator {
-        let mut replayed = GroupCoordinator::new(Arc::clone(&self.config), Arc::new(self.image.clone()));
-        for (offset, record) in (0..).zip(&self.log) {
-            replayed.apply(Offset(offset), record);
-        }
-        replayed
+        self.coordinator.check_replayed(&self.replayed);
     }
 
     /// Another broker takes the partition over.
     pub fn fail_over(&mut self) {
-        self.coordinator = self.replayed();
+        self.coordinator = self.replayed.clone();
+        self.coordinator.absorb(draft::Soft::Image(Arc::new(self.image.clone())));
         self.handle(&GroupRequest::Loaded);
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use highwater_wire::consumer_protocol::TopicPartition;
 use highwater_wire::heartbeat::HeartbeatRequest;
 use highwater_wire::join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse};
 use highwater_wire::leave_group::{LeaveGroupRequest, MemberIdentity};
@@ -12,7 +13,10 @@ use highwater_wire::offset_commit::{OffsetCommitRequest, OffsetCommitRequestPart
 use highwater_wire::offset_delete::{OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use highwater_wire::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponseTopics};
 use highwater_wire::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
-use highwater_wire::{ConsumerProtocolSubscription, ErrorCode, Uuid};
+use highwater_wire::{
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, ConsumerProtocolAssignment,
+    ConsumerProtocolSubscription, ErrorCode, Uuid, consumer_group_describe, consumer_group_heartbeat,
+};
 
 use super::*;
 
@@ -33,6 +37,8 @@ pub(super) struct Known {
     member_id: String,
     generation: i32,
     count: usize,
+    /// Partitions that it reads, by topic, as a member of a consumer group.
+    owned: Vec<consumer_group_heartbeat::TopicPartitions>,
 }
 
 /// The words of a step behind its verb.
@@ -99,6 +105,13 @@ impl Runner {
                 let request = ListGroupsRequest { states_filter: list("states"), types_filter: list("types") };
                 self.ask(&words, "list", GroupCall::ListGroups(request));
             }
+            "beat" => self.ask(&words, "beat", self.beat(&words)),
+            "bye" => self.ask(&words, "bye", self.bye(&words, -1)),
+            "away" => self.ask(&words, "away", self.bye(&words, -2)),
+            "describe-consumers" => {
+                self.ask(&words, "describe", GroupCall::ConsumerGroupDescribe(vec![words.group()]));
+            }
+            "forget" => drop(self.clients.remove(words.who())),
             "wait" => self.world.wait(Duration::from_secs(words.who().parse().unwrap())),
             "fail-over" => self.world.fail_over(),
             "create-topic" => drop(self.world.create_topic(words.who(), 4)),
@@ -130,7 +143,14 @@ impl Runner {
         let metadata = if topics.is_empty() {
             Bytes::copy_from_slice(words.find("metadata").unwrap_or("m").as_bytes())
         } else {
-            ConsumerProtocolSubscription { topics, generation_id: -1, ..Default::default() }.to_bytes(3).unwrap()
+            let owned_partitions = words.list("owns").into_iter().map(|word| {
+                let (topic, index) = word.split_once('-').unwrap();
+                TopicPartition { topic: topic.to_owned(), partitions: vec![index.parse().unwrap()] }
+            });
+            let owned_partitions = owned_partitions.collect();
+            let subscription =
+                ConsumerProtocolSubscription { topics, owned_partitions, generation_id: -1, ..Default::default() };
+            subscription.to_bytes(3).unwrap()
         };
         let protocol = |name: &str| JoinGroupRequestProtocol { name: name.to_owned(), metadata: metadata.clone() };
         let session_timeout_ms = words.seconds("session", 30);
@@ -152,7 +172,16 @@ impl Runner {
         let assignment = |word: &&str| {
             let (name, assignment) = word.split_once(':').unwrap();
             let member_id = self.names.iter().find(|(_, known)| *known == name).unwrap().0.clone();
-            SyncGroupRequestAssignment { member_id, assignment: Bytes::copy_from_slice(assignment.as_bytes()) }
+            let assignment = match assignment.split_once('/') {
+                // Such as `orders/0/1`: two partitions.
+                Some((topic, partitions)) => {
+                    let partitions = partitions.split('/').map(|index| index.parse().unwrap()).collect();
+                    let assigned_partitions = vec![TopicPartition { topic: topic.to_owned(), partitions }];
+                    ConsumerProtocolAssignment { assigned_partitions, user_data: None }.to_bytes(1).unwrap()
+                }
+                None => Bytes::copy_from_slice(assignment.as_bytes()),
+            };
+            SyncGroupRequestAssignment { member_id, assignment }
         };
         GroupCall::SyncGroup(SyncGroupRequest {
             group_id: words.group(),
@@ -186,6 +215,57 @@ impl Runner {
             ..MemberIdentity::default()
         }));
         GroupCall::LeaveGroup(LeaveGroupRequest { group_id: words.group(), members, ..Default::default() })
+    }
+
+    /// A heartbeat: a full one from who joins; `ack` tells that the client has given up what it was told to, `owns=` tells
+    /// something else.
+    fn beat(&self, words: &Words<'_>) -> GroupCall {
+        let known = self.known(words);
+        let epoch = words.number("epoch").map_or(known.generation, |epoch| epoch.try_into().unwrap());
+        let is_full = epoch == 0 || words.0.contains(&"full");
+        let list = |key| words.find(key).map(|_| words.list(key).into_iter().map(str::to_owned).collect::<Vec<_>>());
+        let owned = match words.find("owns") {
+            Some("nothing") => Some(Vec::new()),
+            Some(partitions) => Some(self.parse_partitions(partitions)),
+            None if epoch == 0 => Some(Vec::new()),
+            None if is_full || words.0.contains(&"ack") => Some(known.owned),
+            None => None,
+        };
+        let text = |key: &str| words.find(key).map(str::to_owned);
+        let topics = list("topics").map(|topics| topics.into_iter().filter(|topic| topic != "none").collect());
+        let request = ConsumerGroupHeartbeatRequest {
+            group_id: words.group(),
+            member_id: text("member").unwrap_or_else(|| words.who().to_owned()).trim_matches('"').to_owned(),
+            member_epoch: epoch,
+            instance_id: words.instance(),
+            rack_id: text("rack"),
+            rebalance_timeout_ms: if is_full { words.seconds("rebalance", 60) } else { -1 },
+            subscribed_topic_names: topics,
+            subscribed_topic_regex: text("regex"),
+            server_assignor: text("assignor"),
+            topic_partitions: owned,
+        };
+        GroupCall::ConsumerGroupHeartbeat { version: i16::try_from(words.number("v").unwrap_or(1)).unwrap(), request }
+    }
+
+    fn parse_partitions(&self, text: &str) -> Vec<consumer_group_heartbeat::TopicPartitions> {
+        let partition = |text: &str| {
+            let (topic, index) = text.split_once('-').unwrap();
+            let partitions = vec![index.parse().unwrap()];
+            consumer_group_heartbeat::TopicPartitions { topic_id: self.topic_id(topic), partitions }
+        };
+        text.split(',').map(partition).collect()
+    }
+
+    fn bye(&self, words: &Words<'_>, epoch: i32) -> GroupCall {
+        let request = ConsumerGroupHeartbeatRequest {
+            group_id: words.group(),
+            member_id: words.who().to_owned(),
+            member_epoch: epoch,
+            instance_id: words.instance(),
+            ..ConsumerGroupHeartbeatRequest::default()
+        };
+        GroupCall::ConsumerGroupHeartbeat { version: 1, request }
     }
 
     fn topic_id(&self, name: &str) -> Uuid {
@@ -255,9 +335,11 @@ impl Runner {
     fn render_answers(&mut self) -> Vec<String> {
         let answers = std::mem::take(&mut self.world.answers);
         for (ticket, response) in &answers {
-            if let GroupResponse::JoinGroup(response) = response {
-                let (who, _) = self.asked[ticket].clone();
-                self.learn(&who, response);
+            let (who, _) = self.asked[ticket].clone();
+            match response {
+                GroupResponse::JoinGroup(response) => self.learn(&who, response),
+                GroupResponse::ConsumerGroupHeartbeat(response) => self.learn_epoch(&who, response),
+                _ => {}
             }
         }
         let mut lines = Vec::new();
@@ -272,7 +354,7 @@ impl Runner {
         let text = match response {
             GroupResponse::JoinGroup(response) => self.render_join(&response),
             GroupResponse::SyncGroup(response) => match error(response.error_code) {
-                None => format!("{:?}", str::from_utf8(&response.assignment).unwrap()),
+                None => render_assignment(&response.assignment),
                 Some(error) => error,
             },
             GroupResponse::Heartbeat(response) => outcome(response.error_code),
@@ -301,6 +383,10 @@ impl Runner {
                     return vec!["nothing".to_owned()];
                 }
                 groups.iter().map(group).collect::<Vec<_>>().join(" ")
+            }
+            GroupResponse::ConsumerGroupHeartbeat(response) => self.render_beat(&response),
+            GroupResponse::ConsumerGroupDescribe(groups) => {
+                return groups.iter().flat_map(|group| self.render_consumers(group)).collect();
             }
             GroupResponse::DeleteGroups(results) => {
                 results.iter().map(|one| outcome(one.error_code)).collect::<Vec<_>>().join(" ")
@@ -339,6 +425,68 @@ impl Runner {
         known.generation = response.generation_id;
     }
 
+    /// A client takes over what it shall own, or begins anew.
+    fn learn_epoch(&mut self, who: &str, response: &ConsumerGroupHeartbeatResponse) {
+        let known = self.clients.entry(who.to_owned()).or_default();
+        match ErrorCode::try_from(response.error_code).unwrap() {
+            ErrorCode::None => {}
+            ErrorCode::FencedMemberEpoch | ErrorCode::UnknownMemberId | ErrorCode::GroupIdNotFound => {
+                *known = Known { count: known.count, ..Known::default() };
+                return;
+            }
+            _ => return,
+        }
+        known.generation = response.member_epoch.max(0);
+        known.member_id = response.member_id.clone().unwrap_or_default();
+        self.names.insert(known.member_id.clone(), who.to_owned());
+        if let Some(assignment) = &response.assignment {
+            known.owned.clone_from(&assignment.topic_partitions);
+        }
+    }
+
+    fn render_beat(&self, response: &ConsumerGroupHeartbeatResponse) -> String {
+        if let Some(error) = error(response.error_code) {
+            return error;
+        }
+        let partitions = response.assignment.as_ref().map(|assignment| {
+            let topics = assignment.topic_partitions.iter();
+            let topics = topics.map(|topic| self.render_partitions(topic.topic_id, &topic.partitions));
+            format!(" owns [{}]", topics.collect::<Vec<_>>().join(" "))
+        });
+        format!("epoch {}{}", response.member_epoch, partitions.unwrap_or_default())
+    }
+
+    fn render_partitions(&self, topic: Uuid, partitions: &[i32]) -> String {
+        let topic = self.world.image.topic_by_id(TopicId(topic.0));
+        let topic = topic.map_or("gone", |topic| &*topic.name);
+        partitions.iter().map(|index| format!("{topic}-{index}")).collect::<Vec<_>>().join(" ")
+    }
+
+    fn render_consumers(&self, group: &consumer_group_describe::DescribedGroup) -> Vec<String> {
+        if let Some(error) = error(group.error_code) {
+            return vec![error];
+        }
+        let assignment = |assignment: &consumer_group_describe::Assignment| {
+            let topics = assignment.topic_partitions.iter();
+            topics.map(|topic| self.render_partitions(topic.topic_id, &topic.partitions)).collect::<Vec<_>>().join(" ")
+        };
+        let mut lines = vec![format!(
+            "{} epoch {} assigned {} by {}",
+            group.group_state, group.group_epoch, group.assignment_epoch, group.assignor_name
+        )];
+        lines.extend(group.members.iter().map(|member| {
+            format!(
+                "{} type {} epoch {} [{}] target [{}]",
+                self.name(&member.member_id),
+                member.member_type,
+                member.member_epoch,
+                assignment(&member.assignment),
+                assignment(&member.target_assignment)
+            )
+        }));
+        lines
+    }
+
     fn name(&self, member_id: &str) -> String {
         self.names.get(member_id).cloned().unwrap_or_else(|| format!("{member_id:?}"))
     }
@@ -367,6 +515,19 @@ fn render_offsets(topics: &[OffsetFetchResponseTopics]) -> String {
         }
     }
     if texts.is_empty() { "nothing".to_owned() } else { texts.join(" ") }
+}
+
+/// Assignments of scripts are words, those of a consumer group are in the consumers' own format.
+fn render_assignment(bytes: &Bytes) -> String {
+    match ConsumerProtocolAssignment::from_bytes(bytes) {
+        Ok(assignment) => {
+            let topics = assignment.assigned_partitions.iter();
+            let topics =
+                topics.flat_map(|topic| topic.partitions.iter().map(|index| format!("{}-{index}", topic.topic)));
+            format!("owns [{}]", topics.collect::<Vec<_>>().join(" "))
+        }
+        Err(_) => format!("{:?}", str::from_utf8(bytes).unwrap()),
+    }
 }
 
 fn error(code: i16) -> Option<String> {
