@@ -1,6 +1,6 @@
 // kafkajs, which speaks old versions only, against a broker: `node kafkajs.js BOOTSTRAP RECORDS PREFIX`.
 //
-// Its consumer needs a group, so it only produces; confluent-kafka reads what it wrote. It knows gzip by itself, the
+// It only produces here (groups/member.js consumes); confluent-kafka reads what it wrote. It knows gzip by itself, the
 // other codecs come from packages.
 const fs = require('fs')
 const lz4 = require('lz4-napi')
