@@ -84,6 +84,8 @@ pub struct TopicOptions {
     pub delete_records: bool,
     /// Whether the broker sets the timestamps.
     pub log_append_time: bool,
+    /// Whether only the newest record of each key stays.
+    pub compact: bool,
 }
 
 /// One client that writes.
@@ -149,7 +151,7 @@ impl Options {
         let consumers = rng.between(1, 2);
         let segment_bytes_min = producers.iter().map(ProducerOptions::batch_bytes_max).max().unwrap_or(0).max(1024);
         let topics = rng.between(1, 3);
-        Self {
+        let options = Self {
             topics: (0..topics).map(|number| TopicOptions::draw(number, segment_bytes_min, rng)).collect(),
             brokers: vec![BrokerOptions::draw(rng)],
             producers,
@@ -165,7 +167,40 @@ impl Options {
             faults: draw_schedule(FAULTS_FROM, heal_at, &mut Stream::new(seed, Concern::Faults, 0)),
             heal_at,
             last_death: *rng.pick(&[Death::Kill, Death::PowerLoss, Death::PowerLoss, Death::Stop]),
+        };
+        options.with_compaction(&mut Stream::new(seed, Concern::Options, 1))
+    }
+
+    /// Makes some topics compacted ones.
+    fn with_compaction(mut self, rng: &mut Stream) -> Self {
+        for topic in &mut self.topics {
+            topic.compact = rng.chance(300);
+            if !topic.compact {
+                continue;
+            }
+            let policy = if topic.retention { "compact,delete" } else { "compact" };
+            topic.configs.push(("cleanup.policy", policy.to_owned()));
+            topic.configs.push(("min.cleanable.dirty.ratio", format!("0.{}", rng.below(10))));
+            if rng.chance(300) {
+                topic.configs.push(("min.compaction.lag.ms", rng.skewed(1, 500).to_string()));
+            }
+            if rng.chance(300) {
+                topic.configs.push(("max.compaction.lag.ms", rng.skewed(500, 5000).to_string()));
+            }
         }
+        for broker in &mut self.brokers {
+            broker.configs.push(("log.cleaner.backoff.ms", rng.skewed(1, 500).to_string()));
+            broker.configs.push(("log.cleaner.io.buffer.size", rng.skewed(1, 512 * 1024).to_string()));
+            if rng.chance(300) {
+                broker.configs.push(("log.cleaner.dedupe.buffer.size", "0".to_owned()));
+            }
+            if rng.chance(300) {
+                broker
+                    .configs
+                    .push(("log.cleaner.io.max.bytes.per.second", rng.skewed(10_000, 10_000_000).to_string()));
+            }
+        }
+        self
     }
 }
 
@@ -212,6 +247,7 @@ impl TopicOptions {
             retention: rng.chance(150),
             delete_records: rng.chance(250),
             log_append_time: rng.chance(200),
+            compact: false,
         };
         topic.draw_configs(rng);
         topic

@@ -7,12 +7,14 @@
 //! * **NoPhantom**: every record that is read is one that somebody sent to that partition, byte for byte, and that was
 //!   not refused for good.
 //! * **NoDuplicate**: a record of an idempotent producer stands at one offset.
-//! * **Contiguous**: readers see every offset.
+//! * **Contiguous**: readers see every offset, but for compacted topics.
+//! * **NewestOfKeyKept**: of a compacted topic a record is gone only if a newer one has its key.
 //! * **LogStart**: nothing before it is read; it moves only as far as somebody has asked.
 //! * **TimestampLookup**: a look-up finds the first record at or after a timestamp.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use highwater_wire::Uuid;
 use highwater_wire::records::Record;
 
@@ -51,6 +53,8 @@ pub struct Topic {
     /// Whether somebody deletes records of it.
     pub delete_records: bool,
     log_append_time: bool,
+    /// Whether only the newest record of each key stays.
+    pub compact: bool,
 }
 
 /// What is known about one offset.
@@ -59,6 +63,8 @@ struct Slot {
     acked: Option<RecordId>,
     read: Option<RecordId>,
     timestamp: i64,
+    /// Whether it was read since somebody began to read everything.
+    audited: bool,
 }
 
 /// What is known about one partition.
@@ -107,6 +113,7 @@ impl Oracle {
             retention: drawn.retention,
             delete_records: drawn.delete_records,
             log_append_time: drawn.log_append_time,
+            compact: drawn.compact,
         });
         let writers = options.producers.iter().map(Writer::new).collect();
         Self { seed, topics: topics.collect(), partitions: BTreeMap::new(), writers, acked_records: 0, violation: None }
@@ -247,14 +254,23 @@ impl Oracle {
         }
     }
 
+    /// A reader begins to read everything there is.
+    pub fn audit_begins(&mut self, place: Place) {
+        let partition = self.partitions.entry(place).or_default();
+        partition.slots.iter_mut().for_each(|slot| slot.audited = false);
+    }
+
     /// A reader has read everything from `log_start` to the end of a partition, which is `end`.
     pub fn judge(&mut self, place: Place, log_start: i64, end: i64) {
         let topic = &self.topics[place.topic];
         let partition = self.partitions.entry(place).or_default();
-        let result = partition
-            .judge_log_start(place, log_start, topic.retention)
-            .and_then(|()| partition.judge_slots(place, log_start, end))
-            .and_then(|()| partition.judge_lookups(place, log_start));
+        let key = |id: RecordId| self.writers[id.writer].record(self.seed, id).key;
+        let result = partition.judge_log_start(place, log_start, topic.retention).and_then(|()| match topic.compact {
+            true => partition.judge_compacted(place, log_start, key),
+            false => {
+                partition.judge_slots(place, log_start, end).and_then(|()| partition.judge_lookups(place, log_start))
+            }
+        });
         if let Err(violation) = result {
             self.violate(violation);
         }
@@ -316,6 +332,7 @@ impl Partition {
         let slot = self.slot(place, record.offset)?;
         let before = (slot.acked, slot.read);
         slot.read = Some(id);
+        slot.audited = true;
         slot.timestamp = record.timestamp;
         let at = record.offset;
         if let (Some(acked), _) = before
@@ -358,6 +375,26 @@ impl Partition {
                 "{place} starts at {log_start}, but nobody asked to delete further than {}",
                 self.delete_asked
             ));
+        }
+        Ok(())
+    }
+
+    /// What is known to have been there, and is not, has been superseded.
+    fn judge_compacted(
+        &self,
+        place: Place,
+        log_start: i64,
+        key: impl Fn(RecordId) -> Option<Bytes>,
+    ) -> Result<(), Violation> {
+        let mut newer = BTreeSet::new();
+        let first = usize::try_from(log_start).unwrap_or(0);
+        for (offset, slot) in self.slots.iter().enumerate().skip(first).rev() {
+            let Some(id) = slot.acked.or(slot.read) else { continue };
+            let is_newest = newer.insert(key(id));
+            if is_newest && !slot.audited {
+                let witness = format!("{place} offset {offset}: {id} is gone, and no newer record has its key");
+                return Err(Violation { property: "NewestOfKeyKept", witness });
+            }
         }
         Ok(())
     }

@@ -27,6 +27,8 @@ pub struct Sent {
     pub timestamp: i64,
     /// Whether it must be refused, so that nobody ever reads it.
     pub refused: bool,
+    /// Whether it goes to a compacted topic, and so needs a key, best one that others have too.
+    pub compacted: bool,
 }
 
 /// One producer's records.
@@ -69,6 +71,10 @@ impl Writer {
             1..=4 => (Some(noise.bytes(&[], (shape >> 8) as usize % 24)), Some(noise.bytes(&stamp, value_len))),
             _ => (None, Some(noise.bytes(&stamp, value_len))),
         };
+        let key = match self.sent[id.number as usize].compacted && value.is_some() {
+            true => Some(format!("key {}", (shape >> 8) % COMPACTED_KEYS).into()),
+            false => key,
+        };
         let headers = (0..(shape >> 16) % 8 / 5).map(|number| {
             let value = (shape >> 24).is_multiple_of(2).then(|| noise.bytes(&[], (shape >> 32) as usize % 20));
             (format!("header-{number}"), value)
@@ -79,6 +85,9 @@ impl Writer {
 }
 
 const STAMP_LEN: usize = 12;
+
+/// Keys in a compacted topic, beside those of tombstones, which are all different.
+const COMPACTED_KEYS: u64 = 20;
 
 impl RecordId {
     /// The id of a record that was read, if it looks like one of ours.
@@ -140,7 +149,7 @@ mod tests {
         let place = Place { topic: 0, partition: 0 };
         let mut writer = Writer { idempotent: true, value_bytes_max: 50, sent: Vec::new() };
         for _ in 0..100 {
-            let id = writer.push(3, Sent { place, timestamp: 5, refused: false });
+            let id = writer.push(3, Sent { place, timestamp: 5, refused: false, compacted: false });
             let record = writer.record(9, id);
             assert_eq!(RecordId::of(&record), Some(id));
             assert_eq!(record, writer.record(9, id), "the same id always makes the same record");

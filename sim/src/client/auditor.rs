@@ -84,6 +84,7 @@ impl Auditor {
         match found {
             Ok(Some((_, offset))) if timestamp == EARLIEST => {
                 bounds.0 = Some(offset);
+                context.oracle.audit_begins(place);
                 self.reader.positions.insert(place, offset);
             }
             Ok(Some((_, offset))) => bounds.1 = Some(offset),

@@ -241,23 +241,28 @@ impl Reader {
         context: &mut Context<'_>,
     ) -> Result<i64, String> {
         let mut next = asked.offset;
+        let may_have_gaps = context.oracle.topics()[place.topic].compact;
         for batch in Batches(bytes.clone()) {
-            let (_, batch) = batch.map_err(|error| error.to_string())?;
+            let (header, batch) = batch.map_err(|error| error.to_string())?;
             verify_crc(&batch).map_err(|error| error.to_string())?;
             for record in records(&batch, DECOMPRESSED_BYTES_MAX).map_err(|error| error.to_string())? {
                 let record = record.map_err(|error| error.to_string())?;
                 if record.offset < asked.offset {
                     continue;
                 }
-                if record.offset != next {
+                if record.offset != next && !(may_have_gaps && record.offset > next) {
                     return Err(format!("offset {} follows {next}", record.offset));
                 }
                 if record.offset >= high_watermark {
                     return Err(format!("offset {next} lies above the high watermark {high_watermark}"));
                 }
-                next += 1;
+                next = record.offset + 1;
                 context.oracle.read(place, asked.era, &record);
             }
+            if header.next_offset() > next && !may_have_gaps {
+                return Err(format!("a batch ends at {}, its records at {next}", header.next_offset()));
+            }
+            next = next.max(header.next_offset());
         }
         if !bytes.is_empty() && next == asked.offset {
             return Err(format!("{} bytes bring nothing new", bytes.len()));

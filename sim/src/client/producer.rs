@@ -155,7 +155,9 @@ impl Producer {
         let mut ids = Vec::new();
         for _ in 0..count {
             let timestamp = context.now.wall_ms() - self.rng.below(200) as i64;
-            let (id, record) = context.oracle.write(self.writer, Sent { place, timestamp, refused: bad });
+            let compacted = context.oracle.topics()[place.topic].compact;
+            let sent = Sent { place, timestamp, refused: bad, compacted };
+            let (id, record) = context.oracle.write(self.writer, sent);
             builder.push(&record);
             ids.push(id);
         }
