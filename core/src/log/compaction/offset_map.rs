@@ -8,7 +8,9 @@
 //! * It knows every key of the records from where it began up to [`OffsetMap::end`].
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::Hasher;
+#[allow(deprecated, reason = "see where it is used")]
+use std::hash::SipHasher;
 
 use crate::ids::Offset;
 
@@ -99,11 +101,11 @@ impl OffsetMap {
         at
     }
 
+    #[allow(deprecated, reason = "the only hash with a key that is there without entropy or another dependency")]
     fn hash(&self, key: &[u8]) -> [u64; 2] {
-        [0, 1].map(|half| {
-            let mut hasher = DefaultHasher::new();
-            hasher.write_u128(self.seed);
-            hasher.write_u8(half);
+        let (low, high) = (self.seed as u64, (self.seed >> 64) as u64);
+        [high, !high].map(|high| {
+            let mut hasher = SipHasher::new_with_keys(low, high);
             hasher.write(key);
             hasher.finish()
         })
