@@ -1,16 +1,15 @@
 //! The newest offset of each key in a part of a log, in bounded memory.
 //!
-//! Keys are remembered by 128 bits of hash, so a map takes 24 bytes for each key however long it is. Whoever could make
-//! two keys collide could only harm a topic that he may write to anyway, and therein any key.
+//! Keys are remembered by 128 bits of SipHash, so a map takes 24 bytes for each key however long it is. Two of 2^64 keys
+//! collide by chance; to find such a pair on purpose takes as many attempts.
 //!
 //! Invariants:
 //! * A map never has more bytes than it was allowed to, not even while it grows.
 //! * It knows every key of the records from where it began up to [`OffsetMap::end`].
 
 use std::fmt;
-use std::hash::Hasher;
-#[allow(deprecated, reason = "see where it is used")]
-use std::hash::SipHasher;
+
+use siphasher::sip128::SipHasher13;
 
 use crate::ids::Offset;
 
@@ -30,7 +29,7 @@ pub(super) struct OffsetMap {
     slots: Vec<Slot>,
     slots_max: usize,
     taken: usize,
-    /// Makes one topic's hashes another's noise.
+    /// The hash's key: what collides in one topic does not in another.
     seed: u128,
     end: Offset,
 }
@@ -101,14 +100,11 @@ impl OffsetMap {
         at
     }
 
-    #[allow(deprecated, reason = "the only hash with a key that is there without entropy or another dependency")]
     fn hash(&self, key: &[u8]) -> [u64; 2] {
-        let (low, high) = (self.seed as u64, (self.seed >> 64) as u64);
-        [high, !high].map(|high| {
-            let mut hasher = SipHasher::new_with_keys(low, high);
-            hasher.write(key);
-            hasher.finish()
-        })
+        let keys = [self.seed >> 64, self.seed & u128::from(u64::MAX)];
+        let [low, high] = keys.map(|key| u64::try_from(key).expect("half of the seed"));
+        let hash = SipHasher13::new_with_keys(low, high).hash(key);
+        [hash.h1, hash.h2]
     }
 }
 
