@@ -10,7 +10,7 @@ use bytes::Bytes;
 use highwater_core::disk::memory::MemoryDisk;
 use highwater_core::disk::{Disk, LogPath};
 use highwater_core::ids::{LeaderEpoch, Offset};
-use highwater_core::log::{Log, LogConfig};
+use highwater_core::log::{CompactionLimits, CompactionProgress, Log, LogConfig};
 use highwater_core::time::{Now, WallMs};
 use highwater_wire::records::{BatchBuilder, Batches, Compression, Record, verify_crc};
 use libfuzzer_sys::fuzz_target;
@@ -30,6 +30,8 @@ enum Damage {
 struct Story {
     batches: u8,
     checkpoint: bool,
+    /// How many steps of a compaction there were.
+    compaction: u8,
     recovery_point: u8,
     damages: Vec<Damage>,
 }
@@ -41,7 +43,7 @@ fn directory() -> LogPath {
 }
 
 fn config() -> LogConfig {
-    LogConfig { segment_bytes: 600, index_interval_bytes: 100, ..LogConfig::default() }
+    LogConfig { segment_bytes: 600, index_interval_bytes: 100, compact: true, delete: false, ..LogConfig::default() }
 }
 
 /// Made once: compression would take most of the time.
@@ -56,7 +58,8 @@ fn batch(number: i32) -> Bytes {
     }
     for _ in 0..2 {
         let value = Some(Bytes::from(vec![number as u8; 50]));
-        builder.push(&Record { timestamp: NOW.wall.0 + i64::from(number), key: None, value, ..Record::default() });
+        let key = Some(Bytes::from(vec![number as u8 % 4]));
+        builder.push(&Record { timestamp: NOW.wall.0 + i64::from(number), key, value, ..Record::default() });
     }
     builder.build()
 }
@@ -82,6 +85,28 @@ fn damage(disk: &mut MemoryDisk, damage: &Damage) {
         Damage::Duplicate { file, other } => {
             let bytes = disk.bytes(&path(other)).expect("it is a file").to_vec();
             disk.put(&path(file), bytes);
+        }
+    }
+}
+
+fn sync(log: &mut Log, disk: &MemoryDisk) {
+    if let Some(dirty) = log.dirty(disk) {
+        log.mark_synced(dirty.upto);
+    }
+}
+
+/// Compacts so many steps far, as if the process died then.
+fn compact(log: &mut Log, disk: &mut MemoryDisk, steps: u8) {
+    let Some(cleanable) = log.cleanable(NOW, log.end_offset()).filter(|_| steps > 0) else { return };
+    let limits = CompactionLimits { map_bytes_max: 0, step_bytes: 0, seed: 0 };
+    log.begin_compaction(disk, &cleanable, limits, NOW).expect("a disk in memory does not fail");
+    let mut done = None;
+    for _ in 0..steps {
+        match log.continue_compaction(disk, done.take()).expect("a disk in memory does not fail") {
+            CompactionProgress::Step(step) => done = Some(step.run()),
+            CompactionProgress::Sync => sync(log, disk),
+            CompactionProgress::Done(_) => return log.checkpoint(disk, NOW).expect("a disk in memory does not fail"),
+            other => panic!("nothing is in the way of compaction: {other:?}"),
         }
     }
 }
@@ -115,9 +140,10 @@ fuzz_target!(|story: Story| {
     }
     let end = log.end_offset();
     if story.checkpoint {
-        while log.dirty(&disk).is_some() {}
-        log.mark_synced(end);
+        sync(&mut log, &disk);
         log.checkpoint(&mut disk, NOW).expect("a disk in memory does not fail");
+        sync(&mut log, &disk);
+        compact(&mut log, &mut disk, story.compaction);
     }
     drop(log);
     for one in story.damages.iter().take(8) {
