@@ -15,6 +15,9 @@ use crate::ids::Offset;
 const TAG: [u8; 4] = *b"HWcp";
 const VERSION: u16 = 2;
 
+/// Before compaction: no segment was rewritten, and nothing was cleaned.
+const VERSION_WITHOUT_COMPACTION: u16 = 1;
+
 /// A checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Checkpoint {
@@ -99,11 +102,15 @@ impl Checkpoint {
 
     /// Reads the file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SmallFileError> {
-        let mut contents = small_file::unframe(TAG, VERSION, bytes)?;
-        let (offset, cleaned) = (Offset(contents.i64()?), Offset(contents.i64()?));
+        let (version, mut contents) = small_file::unframe_any(TAG, VERSION, bytes)?;
+        let is_old = version == VERSION_WITHOUT_COMPACTION;
+        let offset = Offset(contents.i64()?);
+        let cleaned = if is_old { Offset(0) } else { Offset(contents.i64()?) };
+        let mark_len = if is_old { SegmentMark::LEN - size_of::<Generation>() } else { SegmentMark::LEN };
         let mut segments = Vec::new();
-        for _ in 0..contents.count(SegmentMark::LEN)? {
-            let (base, generation) = (Offset(contents.i64()?), Generation(contents.u32()?));
+        for _ in 0..contents.count(mark_len)? {
+            let base = Offset(contents.i64()?);
+            let generation = if is_old { Generation::ORIGINAL } else { Generation(contents.u32()?) };
             let next = Offset(contents.i64()?);
             let (size, max_timestamp) = (contents.u64()?, contents.i64()?);
             let (has_first, first) = (contents.u8()? == 1, contents.i64()?);
@@ -115,5 +122,45 @@ impl Checkpoint {
         let producers = Producers::take(&mut contents)?;
         contents.end()?;
         Ok(Self { offset, cleaned, segments, producers })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_from_before_compaction_is_read() {
+        let mark = |base, generation| SegmentMark {
+            base: Offset(base),
+            generation: Generation(generation),
+            next: Offset(base + 10),
+            size: 700,
+            max_timestamp: 5,
+            first_timestamp: Some(3),
+            index_entries: 2,
+        };
+        let (offset, producers) = (Offset(20), Producers::default());
+        let segments = vec![mark(0, 4), mark(10, 0)];
+        let checkpoint = Checkpoint { offset, cleaned: Offset(10), segments, producers: producers.clone() };
+        assert_eq!(Checkpoint::from_bytes(&checkpoint.to_bytes()), Ok(checkpoint.clone()));
+        let mut contents = Vec::new();
+        contents.put_i64(20);
+        contents.put_u32(2);
+        for base in [0, 10] {
+            contents.put_i64(base);
+            contents.put_i64(base + 10);
+            contents.put_u64(700);
+            contents.put_i64(5);
+            contents.put_u8(1);
+            contents.put_i64(3);
+            contents.put_u32(2);
+        }
+        producers.put(&mut contents);
+        let old = small_file::frame(TAG, VERSION_WITHOUT_COMPACTION, &contents);
+        let expected = Checkpoint { offset, cleaned: Offset(0), segments: vec![mark(0, 0), mark(10, 0)], producers };
+        assert_eq!(Checkpoint::from_bytes(&old), Ok(expected));
+        let newer = small_file::frame(TAG, VERSION + 1, &contents);
+        assert_eq!(Checkpoint::from_bytes(&newer), Err(SmallFileError::Version(VERSION + 1)));
     }
 }

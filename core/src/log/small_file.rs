@@ -29,14 +29,22 @@ pub(super) fn frame(tag: [u8; 4], version: u16, contents: &[u8]) -> Vec<u8> {
 
 /// Takes the frame off.
 pub(super) fn unframe(tag: [u8; 4], version: u16, bytes: &[u8]) -> Result<Contents<'_>, SmallFileError> {
+    match unframe_any(tag, version, bytes)? {
+        (found, contents) if found == version => Ok(contents),
+        _ => Err(SmallFileError::Damaged),
+    }
+}
+
+/// Takes the frame off a file of any version up to `newest`, and tells which it is.
+pub(super) fn unframe_any(tag: [u8; 4], newest: u16, bytes: &[u8]) -> Result<(u16, Contents<'_>), SmallFileError> {
     let (rest, checksum) = bytes.split_last_chunk::<CHECKSUM_LEN>().ok_or(SmallFileError::Damaged)?;
     if u32::from_be_bytes(*checksum) != crc32fast::hash(rest) {
         return Err(SmallFileError::Damaged);
     }
     let mut contents = rest.strip_prefix(&tag).ok_or(SmallFileError::Damaged)?;
     match contents.try_get_u16() {
-        Ok(found) if found == version => Ok(Contents(contents)),
-        Ok(found) if found > version => Err(SmallFileError::Version(found)),
+        Ok(found) if found > newest => Err(SmallFileError::Version(found)),
+        Ok(found) if found > 0 => Ok((found, Contents(contents))),
         _ => Err(SmallFileError::Damaged),
     }
 }
