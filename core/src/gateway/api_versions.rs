@@ -11,10 +11,9 @@ use highwater_wire::{ApiKey, ErrorCode};
 
 use crate::controller::Image;
 
-/// The versions of an API that are served; `None` for an API that exists only on paper so far.
+/// The versions of an API that are served; `None` would be for an API that exists only on paper.
 pub fn served(api: ApiKey) -> Option<RangeInclusive<i16>> {
     match api {
-        ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe => None,
         ApiKey::Produce
         | ApiKey::Fetch
         | ApiKey::ListOffsets
@@ -42,6 +41,8 @@ pub fn served(api: ApiKey) -> Option<RangeInclusive<i16>> {
         | ApiKey::IncrementalAlterConfigs
         | ApiKey::OffsetDelete
         | ApiKey::DescribeCluster
+        | ApiKey::ConsumerGroupHeartbeat
+        | ApiKey::ConsumerGroupDescribe
         | ApiKey::DescribeTopicPartitions => Some(api.versions()),
     }
 }

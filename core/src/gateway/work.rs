@@ -82,8 +82,11 @@ impl Work {
             AnyRequest::DescribeGroups(request) => Self::Groups(GroupsCall::describe(context, request)),
             AnyRequest::ListGroups(request) => Self::Groups(GroupsCall::list(context, &request)),
             AnyRequest::DeleteGroups(request) => Self::Groups(GroupsCall::delete_groups(context, request)),
-            AnyRequest::ConsumerGroupHeartbeat(_) | AnyRequest::ConsumerGroupDescribe(_) => {
-                unreachable!("not among the served APIs")
+            AnyRequest::ConsumerGroupHeartbeat(request) => {
+                Self::Groups(GroupsCall::consumer_heartbeat(context, request))
+            }
+            AnyRequest::ConsumerGroupDescribe(request) => {
+                Self::Groups(GroupsCall::describe_consumers(context, request))
             }
         })
     }

@@ -6,6 +6,7 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
@@ -29,10 +30,12 @@ public class Member {
 
     public static void main(String[] arguments) throws InterruptedException {
         name = arguments[2];
-        var consumer = new KafkaConsumer<>(Map.of("bootstrap.servers", arguments[0], "group.id", arguments[1],
-            "partition.assignment.strategy", ASSIGNORS.get(arguments[3]), "auto.offset.reset", "earliest",
-            "heartbeat.interval.ms", 300, "session.timeout.ms", 6000),
-            new ByteArrayDeserializer(), new ByteArrayDeserializer());
+        var configs = new HashMap<String, Object>(Map.of("bootstrap.servers", arguments[0], "group.id", arguments[1],
+            "auto.offset.reset", "earliest"));
+        if (arguments[3].equals("consumer")) configs.put("group.protocol", "consumer");
+        else configs.putAll(Map.of("partition.assignment.strategy", ASSIGNORS.get(arguments[3]),
+            "heartbeat.interval.ms", 300, "session.timeout.ms", 6000));
+        var consumer = new KafkaConsumer<>(configs, new ByteArrayDeserializer(), new ByteArrayDeserializer());
         Thread reader = Thread.currentThread();
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
             consumer.wakeup();

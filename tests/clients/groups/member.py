@@ -21,8 +21,9 @@ def tell_partitions(what):
 
 ends = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: ends.set())
-consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": GROUP, "auto.offset.reset": "earliest",
-                     "partition.assignment.strategy": ASSIGNOR, "heartbeat.interval.ms": 300, "session.timeout.ms": 6000})
+CLASSIC = {"partition.assignment.strategy": ASSIGNOR, "heartbeat.interval.ms": 300, "session.timeout.ms": 6000}
+PROTOCOL = {"group.protocol": "consumer"} if ASSIGNOR == "consumer" else CLASSIC
+consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": GROUP, "auto.offset.reset": "earliest"} | PROTOCOL)
 consumer.subscribe([GROUP], on_assign=tell_partitions("assigned"), on_revoke=tell_partitions("revoked"),
                    on_lost=tell_partitions("revoked"))
 while not ends.is_set():

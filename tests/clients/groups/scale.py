@@ -27,11 +27,12 @@ ADMIN = AdminClient({"bootstrap.servers": BOOTSTRAP})
 
 JAVA = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", os.environ["KAFKA_CLASSPATH"],
         f"-Dlog4j2.configurationFile={os.environ['KAFKA_HOME']}/log4j2.yaml", f"{HERE}/Member.java"]
+# Each with the assignors of the classic protocol, and "consumer" for the protocol in which the broker assigns.
 MEMBERS = {
     "kafkajs": (["node", f"{HERE}/member.js"], ["roundrobin"]),
-    "confluent": ([sys.executable, f"{HERE}/member.py"], ["range", "cooperative-sticky"]),
-    "franz": ([f"{os.environ['work']}/member"], ["range", "cooperative-sticky"]),
-    "java": (JAVA, ["range", "cooperative-sticky"]),
+    "confluent": ([sys.executable, f"{HERE}/member.py"], ["range", "cooperative-sticky", "consumer"]),
+    "franz": ([f"{os.environ['work']}/member"], ["range", "cooperative-sticky", "consumer"]),
+    "java": (JAVA, ["range", "cooperative-sticky", "consumer"]),
 }
 
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use highwater_wire::delete_groups::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};
 use highwater_wire::describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup};
 use highwater_wire::list_groups::{ListGroupsRequest, ListGroupsResponse};
-use highwater_wire::{AnyResponse, ErrorCode};
+use highwater_wire::{
+    AnyResponse, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ErrorCode, consumer_group_describe,
+};
 
 use super::{Assemble, GroupsCall, coordinator_of};
 use crate::controller::OFFSETS_TOPIC;
@@ -13,8 +15,9 @@ use crate::gateway::call::Context;
 use crate::group::{GroupCall, GroupResponse};
 use crate::ids::PartitionId;
 
-/// Describe, delete and read: what may be done to a group, as bits by the codes of AclOperation. Everybody may do it.
-const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
+/// Read, delete, describe, describe and alter configurations: what may be done to a group, as bits by the codes of
+/// AclOperation. Everybody may do it.
+const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 /// Where the answer for each group of the request stands: in which coordinator's answer, at which place.
 pub(super) struct Order {
@@ -34,6 +37,16 @@ impl GroupsCall {
             |rows| Assemble::Describe(Order { rows, operations }),
             |groups| GroupCall::DescribeGroups { version, groups },
         )
+    }
+
+    /// Describes groups of the consumer protocol.
+    pub(in crate::gateway) fn describe_consumers(
+        context: &mut Context<'_>,
+        request: ConsumerGroupDescribeRequest,
+    ) -> Self {
+        let operations = request.include_authorized_operations.then_some(GROUP_OPERATIONS);
+        let order = |rows| Assemble::DescribeConsumers(Order { rows, operations });
+        Self::spread(context, request.group_ids, order, GroupCall::ConsumerGroupDescribe)
     }
 
     /// Deletes groups.
@@ -84,6 +97,11 @@ impl GroupsCall {
 }
 
 impl Order {
+    /// What clients may do to a group that was described with this error.
+    fn operations_of(&self, error_code: i16) -> i32 {
+        self.operations.filter(|_| error_code == ErrorCode::None.code()).unwrap_or(i32::MIN)
+    }
+
     /// One answer for each group of the request, in its order.
     fn restore<T: Default>(&self, mut parts: Vec<Vec<T>>) -> Vec<T> {
         self.rows.iter().map(|&(part, place)| std::mem::take(&mut parts[part][place])).collect()
@@ -98,10 +116,22 @@ pub(super) fn described(order: &Order, answers: Vec<GroupResponse>) -> AnyRespon
     });
     let mut groups: Vec<DescribedGroup> = order.restore(parts.collect());
     for group in &mut groups {
-        let operations = order.operations.filter(|_| group.error_code == ErrorCode::None.code());
-        group.authorized_operations = operations.unwrap_or(i32::MIN);
+        group.authorized_operations = order.operations_of(group.error_code);
     }
     DescribeGroupsResponse { groups, ..Default::default() }.into()
+}
+
+/// The answer to ConsumerGroupDescribe.
+pub(super) fn consumers_described(order: &Order, answers: Vec<GroupResponse>) -> AnyResponse {
+    let parts = answers.into_iter().map(|answer| match answer {
+        GroupResponse::ConsumerGroupDescribe(groups) => groups,
+        answer => unreachable!("not an answer to what was asked: {answer:?}"),
+    });
+    let mut groups: Vec<consumer_group_describe::DescribedGroup> = order.restore(parts.collect());
+    for group in &mut groups {
+        group.authorized_operations = order.operations_of(group.error_code);
+    }
+    ConsumerGroupDescribeResponse { groups, ..Default::default() }.into()
 }
 
 /// The answer to DeleteGroups.

@@ -4,7 +4,7 @@ use highwater_wire::heartbeat::HeartbeatRequest;
 use highwater_wire::join_group::JoinGroupRequest;
 use highwater_wire::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity};
 use highwater_wire::sync_group::SyncGroupRequest;
-use highwater_wire::{AnyResponse, ErrorCode};
+use highwater_wire::{AnyResponse, ConsumerGroupHeartbeatRequest, ErrorCode};
 
 use super::{Assemble, GroupsCall};
 use crate::gateway::call::Context;
@@ -36,6 +36,16 @@ impl GroupsCall {
         Self::ask_one(context, Assemble::Only, &group, GroupCall::Heartbeat(request))
     }
 
+    /// Joins, keeps and leaves a group of the consumer protocol.
+    pub(in crate::gateway) fn consumer_heartbeat(
+        context: &mut Context<'_>,
+        request: ConsumerGroupHeartbeatRequest,
+    ) -> Self {
+        let group = request.group_id.clone();
+        let call = GroupCall::ConsumerGroupHeartbeat { version: context.version, request };
+        Self::ask_one(context, Assemble::Only, &group, call)
+    }
+
     /// Removes members.
     pub(in crate::gateway) fn leave(context: &mut Context<'_>, mut request: LeaveGroupRequest) -> Self {
         if context.version < SEVERAL_MEMBERS_VERSION {
@@ -64,6 +74,7 @@ pub(super) fn only(answer: GroupResponse, version: i16) -> AnyResponse {
         }
         GroupResponse::SyncGroup(response) => response.into(),
         GroupResponse::Heartbeat(response) => response.into(),
+        GroupResponse::ConsumerGroupHeartbeat(response) => response.into(),
         answer => unreachable!("not an answer to what was asked: {answer:?}"),
     }
 }

@@ -38,6 +38,7 @@ enum Assemble {
     Describe(listing::Order),
     List,
     DeleteGroups(listing::Order),
+    DescribeConsumers(listing::Order),
 }
 
 impl GroupsCall {
@@ -88,6 +89,7 @@ impl GroupsCall {
             Assemble::Describe(order) => listing::described(&order, answers),
             Assemble::List => listing::listed(answers),
             Assemble::DeleteGroups(order) => listing::deleted(&order, answers),
+            Assemble::DescribeConsumers(order) => listing::consumers_described(&order, answers),
         }
     }
 }

@@ -41,11 +41,16 @@ func main() {
 		}
 		tellPartitions("revoked")(ctx, client, topics)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.ConsumerGroup(group), kgo.ConsumeTopics(group),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.Balancers(assignors[assignor]), kgo.BlockRebalanceOnPoll(),
-		kgo.HeartbeatInterval(300*time.Millisecond), kgo.SessionTimeout(6*time.Second), kgo.FetchMaxWait(100*time.Millisecond),
+	options := []kgo.Opt{kgo.SeedBrokers(bootstrap), kgo.ConsumerGroup(group), kgo.ConsumeTopics(group),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(100 * time.Millisecond),
 		kgo.OnPartitionsAssigned(tellPartitions("assigned")), kgo.OnPartitionsRevoked(revoked),
-		kgo.OnPartitionsLost(tellPartitions("revoked")))
+		kgo.OnPartitionsLost(tellPartitions("revoked"))}
+	if balancer, classic := assignors[assignor]; classic {
+		options = append(options, kgo.Balancers(balancer), kgo.HeartbeatInterval(300*time.Millisecond), kgo.SessionTimeout(6*time.Second))
+	} else {
+		options = append(options, kgo.ServerSideBalancer(), kgo.Balancers(kgo.RangeBalancer()))
+	}
+	client, err := kgo.NewClient(options...)
 	Must(err)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
