@@ -1,5 +1,6 @@
 //! What one seed draws: topology, timing, workload and faults. Printed when a run fails.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use highwater_wire::records::Compression;
@@ -21,6 +22,8 @@ pub struct Options {
     pub producers: Vec<ProducerOptions>,
     /// Who reads.
     pub consumers: Vec<ConsumerOptions>,
+    /// Who reads together.
+    pub groups: Vec<GroupOptions>,
     /// Whether somebody creates, alters and deletes topics all the time.
     pub admin: bool,
     /// Whether somebody sends bytes that are no requests.
@@ -138,6 +141,38 @@ pub struct ConsumerOptions {
     pub seek_per_mille: u32,
 }
 
+/// One group of consumers.
+#[derive(Clone, Debug)]
+pub struct GroupOptions {
+    /// Its name.
+    pub name: String,
+    /// The topics that it reads, by number.
+    pub topics: BTreeSet<usize>,
+    /// For how long nothing may be heard of a member.
+    pub session_timeout_ms: i32,
+    /// How long members have to join again.
+    pub rebalance_timeout_ms: i32,
+    /// Its members.
+    pub members: Vec<MemberOptions>,
+}
+
+/// One member of a group.
+#[derive(Clone, Debug)]
+pub struct MemberOptions {
+    /// Whether it has a name that outlives it.
+    pub is_static: bool,
+    /// How it reads.
+    pub reading: ConsumerOptions,
+    /// How long it leaves what it has processed without a commit.
+    pub commit: Range,
+    /// How often, when it could do something, it stands still for a while instead.
+    pub stall_per_mille: u32,
+    /// How often it vanishes.
+    pub crash_per_mille: u32,
+    /// How often it leaves.
+    pub leave_per_mille: u32,
+}
+
 /// When faults begin: the topics exist by then, mostly.
 const FAULTS_FROM: SimTime = SimTime(300_000_000);
 
@@ -151,9 +186,10 @@ impl Options {
         let consumers = rng.between(1, 2);
         let segment_bytes_min = producers.iter().map(ProducerOptions::batch_bytes_max).max().unwrap_or(0).max(1024);
         let topics = rng.between(1, 3);
+        let group_rng = &mut Stream::new(seed, Concern::Groups, 0);
         let options = Self {
             topics: (0..topics).map(|number| TopicOptions::draw(number, segment_bytes_min, rng)).collect(),
-            brokers: vec![BrokerOptions::draw(rng)],
+            brokers: vec![BrokerOptions::draw(rng, group_rng)],
             producers,
             segment_bytes_min,
             consumers: (0..consumers).map(|_| ConsumerOptions::draw(rng)).collect(),
@@ -167,6 +203,7 @@ impl Options {
             faults: draw_schedule(FAULTS_FROM, heal_at, &mut Stream::new(seed, Concern::Faults, 0)),
             heal_at,
             last_death: *rng.pick(&[Death::Kill, Death::PowerLoss, Death::PowerLoss, Death::Stop]),
+            groups: draw_groups(topics as usize, group_rng),
         };
         options.with_compaction(&mut Stream::new(seed, Concern::Options, 1))
     }
@@ -217,8 +254,48 @@ impl Range {
     }
 }
 
+fn draw_groups(topics: usize, rng: &mut Stream) -> Vec<GroupOptions> {
+    let count = *rng.pick(&[0, 0, 0, 1, 1, 2]);
+    (0..count).map(|number| GroupOptions::draw(number, topics, rng)).collect()
+}
+
+impl GroupOptions {
+    fn draw(number: usize, topics: usize, rng: &mut Stream) -> Self {
+        let all = rng.chance(700);
+        let only = rng.index(topics);
+        let wild = *rng.pick(&[0, 2, 10]);
+        let members = rng.between(1, 3);
+        Self {
+            name: format!("group-{number}"),
+            topics: (0..topics).filter(|topic| all || *topic == only).collect(),
+            session_timeout_ms: rng.skewed(GROUP_SESSION_MS_MIN, 3000) as i32,
+            rebalance_timeout_ms: rng.skewed(GROUP_SESSION_MS_MIN, 3000) as i32,
+            members: (0..members).map(|_| MemberOptions::draw(wild, rng)).collect(),
+        }
+    }
+}
+
+impl MemberOptions {
+    fn draw(wild: u32, rng: &mut Stream) -> Self {
+        let mut reading = ConsumerOptions::draw(rng);
+        reading.think = Range::draw((10_000, 50_000), 3, rng);
+        reading.wait_ms_max = rng.skewed(50, 500) as i32;
+        Self {
+            is_static: rng.chance(300),
+            reading,
+            commit: Range::draw((10_000, 300_000), 5, rng),
+            stall_per_mille: if rng.chance(500) { wild } else { 0 },
+            crash_per_mille: if rng.chance(500) { wild } else { 0 },
+            leave_per_mille: if rng.chance(500) { wild } else { 0 },
+        }
+    }
+}
+
+/// The shortest session that members ask for: several of their steps and syncs, so that nothing ends by itself.
+const GROUP_SESSION_MS_MIN: u64 = 500;
+
 impl BrokerOptions {
-    fn draw(rng: &mut Stream) -> Self {
+    fn draw(rng: &mut Stream, group_rng: &mut Stream) -> Self {
         let mut configs = Vec::new();
         configs.push(("log.retention.check.interval.ms", rng.skewed(10, 5000).to_string()));
         if rng.chance(300) {
@@ -226,6 +303,11 @@ impl BrokerOptions {
         }
         if rng.chance(300) {
             configs.push(("max.incremental.fetch.session.cache.slots", rng.between(1, 4).to_string()));
+        }
+        configs.push(("group.min.session.timeout.ms", GROUP_SESSION_MS_MIN.to_string()));
+        configs.push(("offsets.topic.num.partitions", group_rng.between(1, 3).to_string()));
+        if group_rng.chance(300) {
+            configs.push(("group.initial.rebalance.delay.ms", group_rng.skewed(1, 300).to_string()));
         }
         Self {
             shards: rng.between(1, 3) as u16,

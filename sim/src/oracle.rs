@@ -11,12 +11,17 @@
 //! * **NewestOfKeyKept**: of a compacted topic a record is gone only if a newer one has its key.
 //! * **LogStart**: nothing before it is read; it moves only as far as somebody has asked.
 //! * **TimestampLookup**: a look-up finds the first record at or after a timestamp.
+//! * Those of [`groups`].
+
+mod groups;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use highwater_wire::Uuid;
 use highwater_wire::records::Record;
+
+pub use groups::{CommitAnswer, GroupHistory};
 
 use crate::options::Options;
 use crate::records::{RecordId, Sent, Writer};
@@ -98,6 +103,7 @@ pub struct Oracle {
     topics: Vec<Topic>,
     partitions: BTreeMap<Place, Partition>,
     writers: Vec<Writer>,
+    groups: Vec<GroupHistory>,
     acked_records: u64,
     violation: Option<Violation>,
 }
@@ -116,7 +122,15 @@ impl Oracle {
             compact: drawn.compact,
         });
         let writers = options.producers.iter().map(Writer::new).collect();
-        Self { seed, topics: topics.collect(), partitions: BTreeMap::new(), writers, acked_records: 0, violation: None }
+        Self {
+            seed,
+            topics: topics.collect(),
+            partitions: BTreeMap::new(),
+            writers,
+            groups: options.groups.iter().map(GroupHistory::new).collect(),
+            acked_records: 0,
+            violation: None,
+        }
     }
 
     /// The topics that exist from the start.
@@ -169,9 +183,7 @@ impl Oracle {
     /// A record was read at an offset. `era` is that of the question.
     pub fn read(&mut self, place: Place, era: u32, record: &Record) {
         let result = self.try_read(place, era, record);
-        if let Err(violation) = result {
-            self.violate(violation);
-        }
+        self.note(result);
     }
 
     fn try_read(&mut self, place: Place, era: u32, record: &Record) -> Result<(), Violation> {
@@ -271,9 +283,40 @@ impl Oracle {
                 partition.judge_slots(place, log_start, end).and_then(|()| partition.judge_lookups(place, log_start))
             }
         });
-        if let Err(violation) = result {
-            self.violate(violation);
-        }
+        let result = result.and_then(|()| judge_groups(&self.groups, place, partition, log_start));
+        self.note(result);
+    }
+
+    /// A group's history.
+    pub fn group(&mut self, group: usize) -> &mut GroupHistory {
+        &mut self.groups[group]
+    }
+
+    /// How many groups there are.
+    pub fn groups_count(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Every partition that a group reads.
+    pub fn places_of_group(&self, group: usize) -> Vec<Place> {
+        let mut places = self.places();
+        places.retain(|place| self.groups[group].reads(place.topic));
+        places
+    }
+
+    /// Whether a group is stable and has got to the end of everything.
+    pub fn group_is_settled(&mut self, group: usize) -> bool {
+        let ends = self.group_ends(group);
+        self.groups[group].is_settled(&ends)
+    }
+
+    /// What a group still lacks, in a few words.
+    pub fn describe_group(&self, group: usize) -> String {
+        self.groups[group].describe(&self.group_ends(group))
+    }
+
+    fn group_ends(&self, group: usize) -> BTreeMap<Place, i64> {
+        self.places_of_group(group).into_iter().map(|place| (place, self.end_at_least(place))).collect()
     }
 
     /// How many records were acknowledged.
@@ -285,6 +328,13 @@ impl Oracle {
     pub fn require(&mut self, holds: bool, property: &'static str, witness: impl FnOnce() -> String) {
         if !holds {
             self.violate(Violation { property, witness: witness() });
+        }
+    }
+
+    /// Notes what was found, if it is a violation.
+    pub fn note(&mut self, result: Result<(), Violation>) {
+        if let Err(violation) = result {
+            self.violate(violation);
         }
     }
 
@@ -302,6 +352,21 @@ impl Oracle {
     pub fn take_violation(&mut self) -> Option<Violation> {
         self.violation.take()
     }
+}
+
+/// Whether every group has processed what is in a partition. What was lost under `flush=page-cache` makes room for records
+/// at offsets that a group has passed.
+fn judge_groups(groups: &[GroupHistory], place: Place, partition: &Partition, log_start: i64) -> Result<(), Violation> {
+    if partition.era > 0 {
+        return Ok(());
+    }
+    for group in groups.iter().filter(|group| group.reads(place.topic)) {
+        let found = (0..).zip(&partition.slots).filter(|(offset, slot)| *offset >= log_start && slot.audited);
+        for (offset, slot) in found {
+            group.judge(place, offset, slot.acked.is_some())?;
+        }
+    }
+    Ok(())
 }
 
 impl Partition {

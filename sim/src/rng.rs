@@ -22,6 +22,8 @@ pub enum Concern {
     Disk,
     /// What clients do; the client's number is added.
     Client,
+    /// The options of groups.
+    Groups,
 }
 
 /// Room for numbered streams of one concern.

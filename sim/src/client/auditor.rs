@@ -1,12 +1,14 @@
-//! A client that reads every partition from its start to its end, once nothing breaks any more, and has it judged.
+//! A client that reads every partition from its start to its end, and what every group has committed, once nothing breaks
+//! any more, and has it judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use highwater_wire::{AnyResponse, ListOffsetsResponse};
+use highwater_wire::{AnyResponse, ListOffsetsResponse, OffsetFetchResponse};
 
 use super::consumer::{EARLIEST, LATEST, list_offsets, listed_offset};
 use super::fetch::{Limits, Question, Reader};
 use super::link::{Link, REDIAL_AFTER};
+use super::member::{fetched_offsets, offset_fetch};
 use super::{Client, ClientEvent, Context};
 use crate::oracle::Place;
 use crate::rng::{Concern, Stream};
@@ -18,6 +20,9 @@ pub struct Auditor {
     reader: Reader,
     /// Where each partition's log begins and ends, as far as that was learnt.
     bounds: BTreeMap<Place, (Option<i64>, Option<i64>)>,
+    /// How many groups have been asked for what they have committed.
+    groups_seen: usize,
+    rng: Stream,
     judged: bool,
 }
 
@@ -25,6 +30,8 @@ pub struct Auditor {
 enum About {
     Fetch(Question),
     Bound(Place, i64),
+    /// What the next group has committed, and when that was asked.
+    Group(u64),
 }
 
 /// How much the auditor reads at once.
@@ -37,7 +44,7 @@ impl Auditor {
         let name = format!("auditor {number}");
         let version = rng.between(4, 18) as i16;
         let reader = Reader::new(name.clone(), version, rng.chance(300));
-        Self { link: Link::new(name), reader, bounds: BTreeMap::new(), judged: false }
+        Self { link: Link::new(name), reader, bounds: BTreeMap::new(), groups_seen: 0, rng, judged: false }
     }
 
     /// Asks for the next thing that it lacks.
@@ -61,11 +68,39 @@ impl Auditor {
             let request = list_offsets(place, timestamp, context);
             return self.link.ask(request, LIST_OFFSETS_VERSION, About::Bound(place, timestamp), context);
         }
+        if self.groups_seen < context.oracle.groups_count() {
+            return self.ask_group(context);
+        }
         if self.bounds.iter().all(|(place, (_, end))| self.reader.positions.get(place) >= end.as_ref()) {
             return self.judge(context);
         }
         let (request, question) = self.reader.request(LIMITS, context);
         self.link.ask(request, self.reader.version(), About::Fetch(question), context);
+    }
+
+    fn ask_group(&mut self, context: &mut Context<'_>) {
+        let places: BTreeSet<Place> = context.oracle.places_of_group(self.groups_seen).into_iter().collect();
+        let group = context.oracle.group(self.groups_seen);
+        let (asked, name) = (group.tick(), group.name.clone());
+        let version = self.rng.between(1, 10) as i16;
+        let request = offset_fetch(&name, &places, version, context.oracle);
+        self.link.ask(request, version, About::Group(asked), context);
+    }
+
+    fn group(&mut self, asked: u64, response: &OffsetFetchResponse, context: &mut Context<'_>) {
+        match fetched_offsets(response, context.oracle) {
+            Ok(found) => {
+                for (place, offset, note) in found {
+                    let fetched = context.oracle.group(self.groups_seen).fetched(asked, place, offset, &note);
+                    context.oracle.note(fetched);
+                }
+                self.groups_seen += 1;
+            }
+            Err(error) if error.retriable() => context.wake_after(REDIAL_AFTER),
+            Err(error) => {
+                context.oracle.require(false, "Answers", || format!("OffsetFetch fails with {error:?}"));
+            }
+        }
     }
 
     fn judge(&mut self, context: &mut Context<'_>) {
@@ -119,6 +154,13 @@ impl Client for Auditor {
                     Some((About::Bound(place, timestamp), AnyResponse::ListOffsets(response))) => {
                         self.bound(place, timestamp, &response, context);
                     }
+                    Some((About::Group(asked), AnyResponse::OffsetFetch(response))) => {
+                        let before = self.groups_seen;
+                        self.group(asked, &response, context);
+                        if self.groups_seen == before {
+                            return;
+                        }
+                    }
                     Some(_) | None => {}
                 }
                 self.work(context);
@@ -129,7 +171,7 @@ impl Client for Auditor {
                     context.wake_after(REDIAL_AFTER);
                 }
             }
-            ClientEvent::Healed => {}
+            ClientEvent::Healed | ClientEvent::Quiet => {}
         }
     }
 

@@ -186,6 +186,7 @@ impl Client for Consumer {
                 }
             }
             ClientEvent::Healed => self.healed = true,
+            ClientEvent::Quiet => {}
         }
     }
 

@@ -77,6 +77,7 @@ impl Client for Garbage {
                 self.healed = true;
                 self.link.hang_up(None, context);
             }
+            ClientEvent::Quiet => {}
         }
     }
 

@@ -10,6 +10,7 @@ mod consumer;
 mod fetch;
 mod garbage;
 mod link;
+mod member;
 mod producer;
 
 use std::fmt::Debug;
@@ -22,6 +23,7 @@ pub use admin::Admin;
 pub use auditor::Auditor;
 pub use consumer::Consumer;
 pub use garbage::Garbage;
+pub use member::Member;
 pub use producer::Producer;
 
 use crate::clock::SimTime;
@@ -53,6 +55,8 @@ pub enum ClientEvent {
     Closed(ConnectionId),
     /// Nothing breaks from now on: begin nothing new, finish what was begun.
     Healed,
+    /// Nobody writes any more: groups get to the end.
+    Quiet,
 }
 
 /// What a client wants.

@@ -320,6 +320,7 @@ impl Client for Producer {
                 }
             }
             ClientEvent::Healed => self.healed = true,
+            ClientEvent::Quiet => {}
         }
     }
 

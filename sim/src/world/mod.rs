@@ -1,8 +1,8 @@
 //! The world of one seed: machines, a network, clients, and the order in which things happen to them.
 //!
 //! A run has a safety phase, in which everything that can break does; then everything is healed, and within a bound
-//! every client must get what it asked for; then every acknowledged record is read back, all brokers end once more, and
-//! every record is read back again.
+//! every client must get what it asked for; then every group must get to the end; then every acknowledged record is read
+//! back, all brokers end once more, and every record is read back again.
 
 mod brokers;
 mod connections;
@@ -17,7 +17,7 @@ use highwater_core::message::ShardMessage;
 use highwater_core::outbox::{Job, Reply};
 
 use crate::broker::Broker;
-use crate::client::{Action, Admin, Client, ClientEvent, Consumer, Context, Garbage, Producer};
+use crate::client::{Action, Admin, Client, ClientEvent, Consumer, Context, Garbage, Member, Producer};
 use crate::clock::SimTime;
 use crate::faults::Death;
 use crate::network::Network;
@@ -189,8 +189,13 @@ impl World {
         self.brokers[broker].process.is_some() && self.brokers[broker].life == life
     }
 
-    /// Lets a client take note of something, then does what it wants.
+    /// Lets a client take note of something, then does what it wants; the world goes on if nobody waits for more.
     fn tell_client(&mut self, client: usize, event: ClientEvent) {
+        self.pass_on(client, event);
+        self.maybe_advance();
+    }
+
+    fn pass_on(&mut self, client: usize, event: ClientEvent) {
         let mut actions = Vec::new();
         let context = &mut Context {
             now: self.queue.now(),
@@ -203,7 +208,6 @@ impl World {
         for action in actions {
             self.act(client, action);
         }
-        self.maybe_advance();
     }
 
     fn act(&mut self, client: usize, action: Action) {
@@ -262,6 +266,11 @@ fn clients(seed: u64, options: &Options) -> Vec<Box<dyn Client>> {
     }
     if options.garbage {
         clients.push(Box::new(Garbage::new(clients.len(), seed)));
+    }
+    for (group, drawn) in options.groups.iter().enumerate() {
+        for member in 0..drawn.members.len() {
+            clients.push(Box::new(Member::new(clients.len(), seed, group, member, drawn)));
+        }
     }
     clients
 }

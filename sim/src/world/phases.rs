@@ -14,6 +14,8 @@ pub enum Phase {
     Chaos,
     /// Nothing breaks any more: every client must get what it still waits for.
     Settle,
+    /// Nobody writes any more: every group must get to the end.
+    CatchUp,
     /// Everything is read back.
     Audit,
     /// All brokers have ended once more, and everything is read back again.
@@ -39,14 +41,23 @@ impl World {
         }
     }
 
+    fn catch_up(&mut self) {
+        self.enter(Phase::CatchUp);
+        for client in 0..self.clients.len() {
+            self.pass_on(client, ClientEvent::Quiet);
+        }
+        self.maybe_advance();
+    }
+
     /// Goes on to the next phase once this one has what it waits for.
     pub(super) fn maybe_advance(&mut self) {
-        let waits_for_clients = matches!(self.phase, Phase::Settle | Phase::Audit | Phase::LastAudit);
+        let waits_for_clients = matches!(self.phase, Phase::Settle | Phase::CatchUp | Phase::Audit | Phase::LastAudit);
         if !waits_for_clients || !self.clients.iter().all(|client| client.is_done()) {
             return;
         }
         match self.phase {
-            Phase::Settle => self.audit(Phase::Audit),
+            Phase::Settle => self.catch_up(),
+            Phase::CatchUp => self.audit(Phase::Audit),
             Phase::Audit => {
                 let death = self.options.last_death;
                 (0..self.brokers.len()).for_each(|broker| self.last_death(broker, death));
@@ -90,8 +101,11 @@ impl World {
         if self.phase != phase {
             return;
         }
-        let waiting: Vec<String> =
+        let mut waiting: Vec<String> =
             self.clients.iter().filter(|client| !client.is_done()).map(|client| client.describe()).collect();
+        if phase == Phase::CatchUp {
+            waiting.extend((0..self.options.groups.len()).map(|group| self.oracle.describe_group(group)));
+        }
         let ready = self.brokers.iter().filter(|broker| broker.is_ready()).count();
         let brokers = self.brokers.len();
         self.oracle.require(false, "Liveness", || {

@@ -283,6 +283,7 @@ impl Client for Admin {
                 self.healed = true;
                 context.wake_after(REDIAL_AFTER);
             }
+            ClientEvent::Quiet => {}
         }
     }
 
