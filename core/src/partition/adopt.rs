@@ -142,9 +142,13 @@ impl<D: Disk> Partitions<D> {
         let Leadership { leader_epoch, ref topic, .. } = *leader.leadership();
         out.events.push(Event::BecameLeader { partition: id, topic: topic.to_string(), leader_epoch });
         match leader.log.begin_epoch(&mut self.disk, leader_epoch) {
-            Ok(()) => self.begin_coordinator(now, id, out),
+            Ok(()) => {}
+            // Without room the epoch begins with the first append that finds some.
             Err(BeginEpochError::Io(error)) => self.note_failure(id, "cannot begin an epoch of", error, out),
             Err(damaged @ BeginEpochError::Ahead { .. }) => out.halt(Halt::Damaged(damaged.to_string())),
+        }
+        if out.halt.is_none() {
+            self.begin_coordinator(now, id, out);
         }
     }
 
