@@ -182,6 +182,14 @@ macro_rules! define_any {
                 }
             }
 
+            /// The message, field by field.
+            #[cfg(any(test, feature = "testing"))]
+            pub fn to_tree(&self) -> $crate::testing::Tree {
+                match self {
+                    $(Self::$name(message) => $crate::testing::ToTree::to_tree(message),)+
+                }
+            }
+
             /// Writes the body behind what was written before.
             ///
             /// # Errors

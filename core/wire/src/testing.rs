@@ -1,7 +1,11 @@
-//! Random messages, for property tests.
+//! Random messages, for property tests, and messages as trees, to compare any of them.
 //!
-//! The derives implement [`Sample`] when the crate is built with the feature `testing`. A message is a function of its
+//! The derives implement [`Sample`] and [`ToTree`] when the crate is built with the feature `testing`. A message is a function of its
 //! seed and its version, and holds only what the version can represent.
+
+mod tree;
+
+pub use tree::{ToTree, Tree};
 
 use bytes::Bytes;
 

@@ -32,6 +32,7 @@ pub fn part(part: &Part) -> TokenStream {
     let decode = decode(part);
     let len_min = len_min(part);
     let sample = sample(part);
+    let to_tree = to_tree(part);
     let field_names = part.fields.iter().map(|field| &field.name);
     let defaults = part.fields.iter().map(default);
     quote! {
@@ -92,6 +93,7 @@ pub fn part(part: &Part) -> TokenStream {
         }
 
         #sample
+        #to_tree
     }
 }
 
@@ -247,6 +249,25 @@ fn sample(part: &Part) -> TokenStream {
                     let version = source.version();
                     let _ = version;
                     Self { #(#fields),* }
+                }
+            }
+        }
+    }
+}
+
+/// The value as a tree; nothing unless the crate is built for tests.
+fn to_tree(part: &Part) -> TokenStream {
+    let name = &part.name;
+    let fields = part.fields.iter().map(|field| {
+        let (name, label) = (&field.name, field.name.to_string());
+        quote! { (#label, ::highwater_wire::testing::ToTree::to_tree(&self.#name)) }
+    });
+    quote! {
+        ::highwater_wire::when_testing! {
+            #[automatically_derived]
+            impl ::highwater_wire::testing::ToTree for #name {
+                fn to_tree(&self) -> ::highwater_wire::testing::Tree {
+                    ::highwater_wire::testing::Tree::Part(::std::vec![#(#fields),*])
                 }
             }
         }
