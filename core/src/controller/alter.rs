@@ -14,7 +14,7 @@ use super::draft::Draft;
 use super::error::ApiError;
 use super::image::Image;
 use super::record::{ConfigOwner, ConfigRecord, Record};
-use super::topics::named_twice;
+use super::topics::{check_topic_name, named_twice};
 use crate::config::{
     Configs, Key, Kind, Refusal, Update, broker_key, check_broker_value, check_topic_configs, check_topic_value,
     describe, topic_key,
@@ -35,6 +35,8 @@ const SUBTRACT: i8 = 3;
 #[derive(Clone, Copy, Debug)]
 enum Owner {
     Topic(TopicId),
+    /// A topic that does not exist, which is said only of a change that could have been made.
+    MissingTopic,
     Broker(Option<BrokerId>),
 }
 
@@ -98,7 +100,7 @@ fn replace(draft: &mut Draft, resource: &AlterConfigsResource) -> Result<(), Api
     for config in &resource.configs {
         after.insert(config.name.clone(), required(&config.name, config.value.as_ref())?.to_owned());
     }
-    commit(draft, owner, after)
+    commit(draft, owner, &resource.resource_name, after)
 }
 
 fn change(draft: &mut Draft, resource: &incremental::AlterConfigsResource) -> Result<(), ApiError> {
@@ -108,7 +110,7 @@ fn change(draft: &mut Draft, resource: &incremental::AlterConfigsResource) -> Re
     for config in &resource.configs {
         change_key(draft.image(), owner, &mut after, config)?;
     }
-    commit(draft, owner, after)
+    commit(draft, owner, &resource.resource_name, after)
 }
 
 fn change_key(
@@ -143,7 +145,10 @@ fn change_key(
 }
 
 /// Checks what has changed and adds its records.
-fn commit(draft: &mut Draft, owner: Owner, after: Configs) -> Result<(), ApiError> {
+fn commit(draft: &mut Draft, owner: Owner, name: &str, after: Configs) -> Result<(), ApiError> {
+    if let Owner::MissingTopic = owner {
+        check_topic_name(name)?;
+    }
     let before = owner.current(draft.image());
     let changed: Configs = after
         .iter()
@@ -151,10 +156,12 @@ fn commit(draft: &mut Draft, owner: Owner, after: Configs) -> Result<(), ApiErro
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
     owner.check(draft.image(), &changed, &after)?;
+    let missing = || ApiError::new(ErrorCode::UnknownTopicOrPartition, format!("there is no topic {name}"));
+    let owner = owner.in_record().ok_or_else(missing)?;
     let removed = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key.clone(), None));
     let set = changed.into_iter().map(|(key, value)| (key, Some(value)));
     for (key, value) in removed.chain(set) {
-        draft.push(Record::Config(ConfigRecord { owner: Some(owner.in_record()), key, value }));
+        draft.push(Record::Config(ConfigRecord { owner: Some(owner.clone()), key, value }));
     }
     Ok(())
 }
@@ -163,6 +170,7 @@ impl Owner {
     fn current(self, image: &Image) -> Configs {
         match self {
             Self::Topic(id) => image.topic_by_id(id).map(|topic| Configs::clone(&topic.configs)).unwrap_or_default(),
+            Self::MissingTopic => Configs::new(),
             Self::Broker(id) => Configs::clone(&image.dynamic_configs(id)),
         }
     }
@@ -172,7 +180,9 @@ impl Owner {
         image
             .with_layers(|layers| match (self, configs.get(key.name)) {
                 (_, Some(value)) => Some(value.clone()),
-                (Self::Topic(_), None) => describe::shown(key, &layers.topic_settings(configs, key)),
+                (Self::Topic(_) | Self::MissingTopic, None) => {
+                    describe::shown(key, &layers.topic_settings(configs, key))
+                }
                 (Self::Broker(_), None) => describe::shown(key, &layers.broker_settings(key)),
             })
             .unwrap_or_default()
@@ -180,7 +190,7 @@ impl Owner {
 
     fn check(self, image: &Image, changed: &Configs, after: &Configs) -> Result<(), ApiError> {
         match self {
-            Self::Topic(_) => {
+            Self::Topic(_) | Self::MissingTopic => {
                 changed.iter().try_for_each(|(name, value)| check_topic_value(name, value))?;
                 image.with_layers(|layers| check_topic_configs(after, layers))?;
             }
@@ -200,11 +210,12 @@ impl Owner {
         Ok(())
     }
 
-    fn in_record(self) -> ConfigOwner {
+    fn in_record(self) -> Option<ConfigOwner> {
         match self {
-            Self::Topic(id) => ConfigOwner::Topic(id.into()),
-            Self::Broker(Some(id)) => ConfigOwner::Broker(id.0),
-            Self::Broker(None) => ConfigOwner::AllBrokers(true),
+            Self::Topic(id) => Some(ConfigOwner::Topic(id.into())),
+            Self::MissingTopic => None,
+            Self::Broker(Some(id)) => Some(ConfigOwner::Broker(id.0)),
+            Self::Broker(None) => Some(ConfigOwner::AllBrokers(true)),
         }
     }
 }
@@ -214,14 +225,14 @@ fn find_owner(image: &Image, resource_type: i8, name: &str) -> Result<Owner, Api
         (TOPIC_RESOURCE, "") => Err(invalid_request("a topic's configuration needs the topic's name")),
         (TOPIC_RESOURCE, name) => match image.topic(name) {
             Some(topic) => Ok(Owner::Topic(topic.id)),
-            None => Err(ApiError::new(ErrorCode::UnknownTopicOrPartition, format!("there is no topic {name}"))),
+            None => Ok(Owner::MissingTopic),
         },
         (BROKER_RESOURCE, "") => Ok(Owner::Broker(None)),
         (BROKER_RESOURCE, id) => {
             let id = id.parse().map(BrokerId).map_err(|_| invalid_request(format!("{id:?} is not a broker's id")))?;
             match image.broker(id) {
                 Some(_) => Ok(Owner::Broker(Some(id))),
-                None => Err(ApiError::new(ErrorCode::BrokerIdNotRegistered, format!("there is no broker {id}"))),
+                None => Err(invalid_request(format!("there is no broker {id}"))),
             }
         }
         (other, _) => Err(invalid_request(format!("resources of type {other} have no configuration here"))),
@@ -230,7 +241,7 @@ fn find_owner(image: &Image, resource_type: i8, name: &str) -> Result<Owner, Api
 
 fn list_key(owner: Owner, name: &str) -> Result<&'static Key, ApiError> {
     let key = match owner {
-        Owner::Topic(_) => topic_key(name),
+        Owner::Topic(_) | Owner::MissingTopic => topic_key(name),
         Owner::Broker(_) => broker_key(name),
     };
     key.filter(|key| key.kind == Kind::List).ok_or_else(|| {

@@ -299,9 +299,32 @@ fn topics_of_one_request_see_each_other() {
 #[test]
 fn one_request_creates_a_bounded_number_of_partitions() {
     let mut harness = Harness::new(&[]);
-    let results = harness.create(vec![topic("a", 6000, 1), topic("b", 6000, 1), topic("c", 4000, 1)], false);
+    let results = harness.create(vec![topic("a", 6000, 1), topic("", 6000, 1), topic("c", 4000, 1)], false);
     let codes: Vec<_> = results.iter().map(|one| one.error_code).collect();
-    assert_eq!(codes, [0, ErrorCode::PolicyViolation.code(), 0]);
+    assert_eq!(codes, [ErrorCode::PolicyViolation.code(); 3]);
+    assert_eq!(harness.create_one(topic("a", 6000, 1)), ok());
+}
+
+/// The differential test found both: Kafka looks at a topic's values before its replicas, and at the last of two.
+#[test]
+fn a_new_topics_values_are_checked_before_its_replicas_as_they_stand_last() {
+    let mut harness = Harness::new(&[]);
+    let bad = CreatableTopic { replication_factor: -2, ..configured("bad", &[("retention.ms", Some("x"))]) };
+    assert_eq!(harness.create_one(bad).0, ErrorCode::InvalidConfig);
+    let twice = configured("t", &[("retention.ms", Some("x")), ("retention.ms", Some("5"))]);
+    assert_eq!(harness.create_one(twice), ok());
+    assert_eq!(harness.topic_configs("t"), "retention.ms=5");
+}
+
+/// The differential test found it: Kafka tells what is wrong with a change before it looks for the topic.
+#[test]
+fn a_change_is_checked_before_its_topic() {
+    let mut harness = Harness::new(&[]);
+    let mut code = |name: &str, operation, value| harness.change(TOPIC, name, &[(operation, "retention.ms", value)]).0;
+    assert_eq!(code("none", SET, Some("x")), ErrorCode::InvalidConfig);
+    assert_eq!(code("none", SET, Option::None), ErrorCode::InvalidRequest);
+    assert_eq!(code("no/name", SET, Some("x")), ErrorCode::InvalidTopicException);
+    assert_eq!(code("none", SET, Some("5")), ErrorCode::UnknownTopicOrPartition);
 }
 
 #[test]
@@ -428,7 +451,7 @@ fn resources_that_do_not_exist_are_refused() {
     check(TOPIC, "none", "retention.ms", UnknownTopicOrPartition, "there is no topic none");
     check(TOPIC, "", "retention.ms", InvalidRequest, "a topic's configuration needs the topic's name");
     check(BROKER, "x", "log.retention.ms", InvalidRequest, "\"x\" is not a broker's id");
-    check(BROKER, "7", "log.retention.ms", BrokerIdNotRegistered, "there is no broker 7");
+    check(BROKER, "7", "log.retention.ms", InvalidRequest, "there is no broker 7");
     check(16, "m", "interval.ms", InvalidRequest, "resources of type 16 have no configuration here");
     check(BROKER, "1", "no.such.key", InvalidConfig, "unknown key no.such.key");
     check(

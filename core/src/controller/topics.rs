@@ -41,12 +41,15 @@ pub fn check_topic_name(name: &str) -> Result<(), ApiError> {
 
 /// Decides a CreateTopics request. Every topic succeeds or fails by itself.
 pub(super) fn decide_create(draft: &mut Draft, request: &CreateTopicsRequest, entropy: u128) -> CreateTopicsResponse {
-    let mut budget = CREATED_PARTITIONS_MAX;
+    let is_too_much = created_partitions(draft.image(), request) > CREATED_PARTITIONS_MAX as i64;
     let decided = decide_each(
         &request.topics,
         |topic| &topic.name,
         entropy,
-        |topic, entropy| create_topic(draft, topic, entropy, &mut budget),
+        |topic, entropy| match is_too_much {
+            true => Err(ApiError::new(ErrorCode::PolicyViolation, "the request creates too many partitions at once")),
+            false => create_topic(draft, topic, entropy),
+        },
     );
     let one = |(topic, result): (&CreatableTopic, Result<_, _>)| {
         result.unwrap_or_else(|error| create_error(&topic.name, &error))
@@ -157,15 +160,20 @@ impl Iterator for Entropy {
     }
 }
 
-fn create_topic(
-    draft: &mut Draft,
-    topic: &CreatableTopic,
-    entropy: u128,
-    budget: &mut usize,
-) -> Result<CreatableTopicResult, ApiError> {
+/// How many partitions a request asks for, whether they can be made or not.
+fn created_partitions(image: &Image, request: &CreateTopicsRequest) -> i64 {
+    let count = |topic: &CreatableTopic| match (topic.assignments.len(), topic.num_partitions) {
+        (0, -1) => i64::from(image.broker_config().num_partitions),
+        (0, count) => i64::from(count),
+        (assigned, _) => i64::try_from(assigned).unwrap_or(i64::MAX),
+    };
+    request.topics.iter().map(count).fold(0, i64::saturating_add)
+}
+
+fn create_topic(draft: &mut Draft, topic: &CreatableTopic, entropy: u128) -> Result<CreatableTopicResult, ApiError> {
     check_new_name(draft.image(), &topic.name)?;
-    let assignments = assign(draft.image(), topic, entropy, budget)?;
     let configs = checked_configs(draft.image(), topic)?;
+    let assignments = assign(draft.image(), topic, entropy)?;
 
     let id = new_topic_id(draft.image(), entropy);
     draft.push(Record::Topic(TopicRecord { topic_id: id.into(), name: topic.name.clone() }));
@@ -222,14 +230,9 @@ fn check_new_name(image: &Image, name: &str) -> Result<(), ApiError> {
 }
 
 /// The replicas of each partition, chosen or checked.
-fn assign(
-    image: &Image,
-    topic: &CreatableTopic,
-    entropy: u128,
-    budget: &mut usize,
-) -> Result<Vec<Vec<BrokerId>>, ApiError> {
+fn assign(image: &Image, topic: &CreatableTopic, entropy: u128) -> Result<Vec<Vec<BrokerId>>, ApiError> {
     if !topic.assignments.is_empty() {
-        return assign_by_hand(image, topic, budget);
+        return assign_by_hand(image, topic);
     }
     let partitions = match topic.num_partitions {
         -1 => image.broker_config().num_partitions,
@@ -246,16 +249,14 @@ fn assign(
     let partitions = usize::try_from(partitions).ok().filter(|partitions| *partitions > 0).ok_or_else(|| {
         ApiError::new(ErrorCode::InvalidPartitions, "there must be at least one partition, or -1 for the default")
     })?;
-    spend(budget, partitions)?;
     place(image, partitions, replication_factor, entropy)
 }
 
-fn assign_by_hand(image: &Image, topic: &CreatableTopic, budget: &mut usize) -> Result<Vec<Vec<BrokerId>>, ApiError> {
+fn assign_by_hand(image: &Image, topic: &CreatableTopic) -> Result<Vec<Vec<BrokerId>>, ApiError> {
     if (topic.num_partitions, topic.replication_factor) != (-1, -1) {
         let message = "where replicas are assigned by hand, the numbers of partitions and replicas must be -1";
         return Err(ApiError::new(ErrorCode::InvalidRequest, message));
     }
-    spend(budget, topic.assignments.len())?;
     let mut sorted: Vec<&CreatableReplicaAssignment> = topic.assignments.iter().collect();
     sorted.sort_by_key(|assignment| assignment.partition_index);
     let mut assigned: Vec<Vec<BrokerId>> = Vec::new();
@@ -280,9 +281,9 @@ fn checked_configs(image: &Image, topic: &CreatableTopic) -> Result<Configs, Api
             let message = format!("{} has no value; leave the key out for its default", config.name);
             return Err(ApiError::new(ErrorCode::InvalidConfig, message));
         };
-        check_topic_value(&config.name, value)?;
         configs.insert(config.name.clone(), value.clone());
     }
+    configs.iter().try_for_each(|(name, value)| check_topic_value(name, value))?;
     image.with_layers(|layers| check_topic_configs(&configs, layers))?;
     Ok(configs)
 }
