@@ -176,11 +176,13 @@ pub struct ProduceRefusal {
     pub message: Option<String>,
     /// Which records are to blame, where that can be told (KIP-467).
     pub records: Vec<RecordError>,
+    /// The first offset that can be read, where the batch got as far as the log.
+    pub log_start_offset: Option<Offset>,
 }
 
 impl From<ErrorCode> for ProduceRefusal {
     fn from(code: ErrorCode) -> Self {
-        Self { code, message: None, records: Vec::new() }
+        Self { code, message: None, records: Vec::new(), log_start_offset: None }
     }
 }
 

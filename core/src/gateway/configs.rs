@@ -10,6 +10,7 @@ use highwater_wire::describe_configs::{
 
 use super::call::Context;
 use crate::config::describe::{Detail, all_brokers_rows, broker_rows, topic_rows};
+use crate::controller::check_topic_name;
 
 /// The types of resources that have a configuration here.
 const TOPIC: i8 = 2;
@@ -46,6 +47,7 @@ fn rows(
     let (image, name) = (context.image, resource.resource_name.as_str());
     match resource.resource_type {
         TOPIC => {
+            check_topic_name(name).map_err(|error| (error.code, error.message))?;
             let topic = image
                 .topic(name)
                 .ok_or_else(|| (ErrorCode::UnknownTopicOrPartition, format!("there is no topic {name:?}")))?;

@@ -43,9 +43,14 @@ pub(super) fn metadata(context: &Context<'_>, request: &MetadataRequest) -> Meta
     let named = request.topics.as_ref().filter(|topics| context.version > 0 || !topics.is_empty());
     let mut topics: Vec<MetadataResponseTopic> = match named {
         None => image.topics().map(metadata_topic).collect(),
-        Some(named) => named.iter().map(|wanted| named_topic(image, wanted)).collect(),
+        Some(named) => {
+            let mut seen = BTreeSet::new();
+            let different = named.iter().filter(|wanted| seen.insert((&wanted.name, wanted.topic_id)));
+            different.map(|wanted| named_topic(image, wanted)).collect()
+        }
     };
-    for topic in &mut topics {
+    // Of an id that no topic has, nobody knows who may do what.
+    for topic in topics.iter_mut().filter(|topic| topic.error_code != ErrorCode::UnknownTopicId.code()) {
         topic.topic_authorized_operations = operations;
     }
     let brokers =
@@ -111,12 +116,7 @@ pub(super) fn cluster(context: &Context<'_>, request: &DescribeClusterRequest) -
     };
     if let Some((code, message)) = refusal {
         let error_message = Some(message.to_owned());
-        return DescribeClusterResponse {
-            error_code: code.code(),
-            error_message,
-            endpoint_type: request.endpoint_type,
-            ..Default::default()
-        };
+        return DescribeClusterResponse { error_code: code.code(), error_message, ..Default::default() };
     }
     let brokers = endpoints(context).map(|(broker_id, host, port, rack)| DescribeClusterBroker {
         broker_id,
@@ -140,6 +140,14 @@ pub(super) fn topic_partitions(
     request: &DescribeTopicPartitionsRequest,
 ) -> DescribeTopicPartitionsResponse {
     let named: BTreeSet<&str> = request.topics.iter().map(|topic| topic.name.as_str()).collect();
+    if request.cursor.as_ref().is_some_and(|cursor| !is_among(cursor, &named)) {
+        let refused = named.into_iter().map(|name| DescribeTopicPartitionsResponseTopic {
+            error_code: ErrorCode::InvalidRequest.code(),
+            name: Some(name.to_owned()),
+            ..Default::default()
+        });
+        return DescribeTopicPartitionsResponse { topics: refused.collect(), ..Default::default() };
+    }
     let (from, first) = request.cursor.as_ref().map_or(("", 0), |cursor| (&cursor.topic_name, cursor.partition_index));
     let names: Box<dyn Iterator<Item = &str>> = if named.is_empty() {
         Box::new(context.image.topics_from(from).map(|topic| &*topic.name))
@@ -166,6 +174,11 @@ pub(super) fn topic_partitions(
     response
 }
 
+/// Whether a cursor points into what is asked for: nothing named means all.
+fn is_among(cursor: &Cursor, named: &BTreeSet<&str>) -> bool {
+    cursor.partition_index >= 0 && (named.is_empty() || named.contains(cursor.topic_name.as_str()))
+}
+
 fn described_topic(
     image: &Image,
     name: &str,
@@ -178,7 +191,13 @@ fn described_topic(
             Err(_) => ErrorCode::InvalidTopicException,
         };
         let name = Some(name.to_owned());
-        return (DescribeTopicPartitionsResponseTopic { error_code: code.code(), name, ..Default::default() }, None);
+        let described = DescribeTopicPartitionsResponseTopic {
+            error_code: code.code(),
+            name,
+            topic_authorized_operations: TOPIC_OPERATIONS,
+            ..Default::default()
+        };
+        return (described, None);
     };
     let mut rest = topic.partitions_from(begin);
     let partitions = rest.by_ref().take(room).map(|(index, partition)| DescribeTopicPartitionsResponsePartition {

@@ -37,9 +37,13 @@ const CURRENT_LEADER_VERSION: i16 = 12;
 /// The first version that tells where that leader is (KIP-951).
 const NODE_ENDPOINTS_VERSION: i16 = 16;
 
+/// The isolation level of who wants committed records only.
+const READ_COMMITTED: i8 = 1;
+
 /// A fetch in progress.
 pub(super) struct FetchCall {
     session: SessionUse,
+    is_read_committed: bool,
     min_bytes: u64,
     max_bytes: u64,
     /// When it is answered whatever there is; `None` once that time has come.
@@ -81,6 +85,7 @@ impl FetchCall {
         if request.replica_id >= 0 || request.replica_state.replica_id >= 0 {
             return Err(refuse(ErrorCode::NotLeaderOrFollower));
         }
+        let is_read_committed = request.isolation_level == READ_COMMITTED;
         let (session, wanted) =
             context.sessions.begin(session_request(context.version, request), context.now.mono).map_err(refuse)?;
         if wanted.len() > limits::FETCH_PARTITIONS_MAX {
@@ -89,7 +94,7 @@ impl FetchCall {
         let rows: Vec<Row> = wanted.into_iter().map(|(key, wanted)| row(context, key, wanted)).collect();
         let deadline = (!wait.is_zero()).then(|| context.now.mono + wait);
         let phase = Phase::Probing { probes: BTreeMap::new(), found: vec![None; rows.len()] };
-        let mut call = Self { session, min_bytes, max_bytes, deadline, rows, phase };
+        let mut call = Self { session, is_read_committed, min_bytes, max_bytes, deadline, rows, phase };
         call.probe(context);
         Ok(call)
     }
@@ -140,7 +145,8 @@ impl FetchCall {
         let Phase::Probing { probes, found } = &self.phase else { return };
         let Some(known) = found.iter().copied().collect::<Option<Vec<ProbeOutcome>>>() else { return };
         let refused = known.contains(&ProbeOutcome::Refused);
-        let total = known.iter().map(available).fold(0, u64::saturating_add);
+        let total =
+            self.rows.iter().zip(&known).map(|(row, known)| wanted_bytes(row, known)).fold(0, u64::saturating_add);
         let is_time = self.deadline.is_none() || known.is_empty();
         if !(refused || is_time || total >= self.min_bytes) {
             return;
@@ -204,7 +210,7 @@ impl FetchCall {
     /// The answer to a complete fetch.
     pub(super) fn end(self, context: &mut Context<'_>) -> Answer {
         let Phase::Reading(gather) = self.phase else { unreachable!("only complete fetches end") };
-        let mut builder = ResponseBuilder::new(self.session);
+        let mut builder = ResponseBuilder::new(self.session, self.is_read_committed);
         for (row, outcome) in self.rows.into_iter().zip(gather.finish()) {
             let told = Told { high_watermark: outcome.high_watermark, log_start_offset: outcome.log_start_offset };
             let records = !outcome.records.is_empty();
@@ -222,25 +228,31 @@ struct ResponseBuilder {
     records: Vec<Vec<FileSlice>>,
     topics: BTreeMap<TopicRef, usize>,
     leaders: BTreeSet<i32>,
+    is_read_committed: bool,
 }
 
 impl ResponseBuilder {
-    fn new(session: SessionUse) -> Self {
+    fn new(session: SessionUse, is_read_committed: bool) -> Self {
         let (SessionUse::Full { id } | SessionUse::Incremental { id }) = session;
         let response = FetchResponse { session_id: id, ..Default::default() };
-        Self { response, records: Vec::new(), topics: BTreeMap::new(), leaders: BTreeSet::new() }
+        Self { response, records: Vec::new(), topics: BTreeMap::new(), leaders: BTreeSet::new(), is_read_committed }
     }
 
     fn push(&mut self, context: &Context<'_>, row: Row, outcome: ReadOutcome) {
         let (topic, partition_index) = row.key;
         let len: u64 = outcome.records.iter().map(|slice| slice.len).sum();
+        // As Kafka has it: a list for who reads committed records only, and where there is no such partition.
+        let has_list = match outcome.code {
+            ErrorCode::None => self.is_read_committed,
+            code => matches!(code, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId),
+        };
         let mut data = PartitionData {
             partition_index,
             error_code: outcome.code.code(),
             high_watermark: outcome.high_watermark.0,
             last_stable_offset: outcome.last_stable_offset.0,
             log_start_offset: outcome.log_start_offset.0,
-            aborted_transactions: Some(Vec::new()),
+            aborted_transactions: has_list.then(Vec::new),
             preferred_read_replica: -1,
             ..Default::default()
         };
@@ -291,6 +303,11 @@ impl ResponseBuilder {
     }
 }
 
+/// How much of what there is a row may get.
+fn wanted_bytes(row: &Row, outcome: &ProbeOutcome) -> u64 {
+    available(outcome).min(row.target.map_or(0, |target| target.bytes_max))
+}
+
 fn available(outcome: &ProbeOutcome) -> u64 {
     match outcome {
         ProbeOutcome::Bytes(bytes) => *bytes,
@@ -310,8 +327,8 @@ fn row(context: &Context<'_>, key: PartitionKey, wanted: Wanted) -> Row {
     Row { key, target }
 }
 
-/// An epoch field, where −1 stands for "not known".
-pub(super) fn epoch(value: i32) -> Option<LeaderEpoch> {
+/// An epoch field, where what is below 0 stands for "not known".
+fn epoch(value: i32) -> Option<LeaderEpoch> {
     (value >= 0).then_some(LeaderEpoch(value))
 }
 

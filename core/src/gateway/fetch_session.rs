@@ -139,18 +139,23 @@ impl FetchSessions {
         }
         session.next_epoch = if session.next_epoch == i32::MAX { 1 } else { session.next_epoch + 1 };
         session.last_used = now;
+        for (key, wanted) in request.wanted {
+            session.want(key, wanted);
+        }
+        // Last, as Kafka does it: what is both wanted and forgotten is forgotten.
         for key in &request.forgotten {
             session.forget(key);
         }
-        for (key, wanted) in request.wanted {
-            session.want(key, wanted);
+        if session.partitions.is_empty() {
+            self.sessions.remove(&id);
+            return Ok((SessionUse::Full { id: 0 }, Vec::new()));
         }
         let in_order = session.order.values().map(|key| (key.clone(), session.partitions[key].wanted)).collect();
         Ok((SessionUse::Incremental { id }, in_order))
     }
 
     fn open(&mut self, request: &SessionRequest, now: Instant) -> i32 {
-        if request.wanted.is_empty() || !self.make_room(now) {
+        if !self.make_room(now) {
             return 0;
         }
         let mut session = Session {

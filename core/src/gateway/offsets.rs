@@ -1,8 +1,12 @@
 //! ListOffsets, OffsetForLeaderEpoch and DeleteRecords: one question to each partition, the answers in the request's
 //! order.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
 use highwater_wire::delete_records::{
-    DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse, DeleteRecordsTopicResult,
+    DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
+    DeleteRecordsTopicResult,
 };
 use highwater_wire::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
@@ -14,7 +18,6 @@ use highwater_wire::offset_for_leader_epoch::{
 use highwater_wire::{AnyResponse, ErrorCode};
 
 use super::call::Context;
-use super::fetch::epoch;
 use super::gather::{Gather, by_owner};
 use super::topics::TopicRef;
 use crate::ids::{LeaderEpoch, Offset, PartitionId, Ticket};
@@ -39,6 +42,9 @@ enum Kind {
 /// (KIP-1005), pending upload (KIP-1023).
 const SPECIAL_TIMESTAMPS: [(i64, i16); 4] = [(-3, 7), (-4, 8), (-5, 9), (-6, 11)];
 
+/// The lowest of the timestamps that every version knows; the latest is the other one below 0.
+const EARLIEST_TIMESTAMP: i64 = -2;
+
 /// The first version of ListOffsets that tells leader epochs (KIP-320).
 const LEADER_EPOCH_VERSION: i16 = 4;
 
@@ -48,12 +54,22 @@ const OFFSET_NOT_AVAILABLE_VERSION: i16 = 5;
 impl OffsetsCall {
     /// Asks for offsets by timestamp.
     pub(super) fn list(context: &mut Context<'_>, request: ListOffsetsRequest) -> Self {
+        let (version, index_of) = (context.version, |partition: &ListOffsetsPartition| partition.partition_index);
         let topics = request.topics.into_iter().map(|topic| (topic.name, topic.partitions));
+        let (topics, twice) = merged(topics, index_of);
         let asked = Asked::begin(
             context,
-            topics,
-            |partition| partition.partition_index,
-            list_target,
+            topics.into_iter(),
+            index_of,
+            |name, partition| match is_known_timestamp(partition.timestamp, version) {
+                _ if twice.contains(&(name.to_owned(), partition.partition_index)) => Err(ErrorCode::InvalidRequest),
+                true => Ok(()),
+                false => Err(ErrorCode::UnsupportedVersion),
+            },
+            |_, partition, wanted| {
+                let current_leader_epoch = believed_epoch(wanted.current_leader_epoch);
+                Ok(ListOffsetsTarget { partition, timestamp: wanted.timestamp, current_leader_epoch })
+            },
             |targets| PartitionRequest::ListOffsets { targets },
         );
         Self(Kind::List(asked))
@@ -65,12 +81,17 @@ impl OffsetsCall {
         let target =
             |_: &Context<'_>, partition, wanted: highwater_wire::offset_for_leader_epoch::OffsetForLeaderPartition| {
                 let leader_epoch = LeaderEpoch(wanted.leader_epoch);
-                Ok(EpochEndTarget { partition, leader_epoch, current_leader_epoch: epoch(wanted.current_leader_epoch) })
+                Ok(EpochEndTarget {
+                    partition,
+                    leader_epoch,
+                    current_leader_epoch: believed_epoch(wanted.current_leader_epoch),
+                })
             };
         let asked = Asked::begin(
             context,
             topics,
             |partition| partition.partition,
+            |_, _| Ok(()),
             target,
             |targets| PartitionRequest::EpochEnds { targets },
         );
@@ -79,15 +100,17 @@ impl OffsetsCall {
 
     /// Asks for the deletion of records.
     pub(super) fn delete(context: &mut Context<'_>, request: DeleteRecordsRequest) -> Self {
+        let index_of = |partition: &DeleteRecordsPartition| partition.partition_index;
         let topics = request.topics.into_iter().map(|topic| (topic.name, topic.partitions));
-        let target = |context: &Context<'_>,
-                      partition: PartitionId,
-                      wanted: highwater_wire::delete_records::DeleteRecordsPartition| {
+        let (topics, _) = merged(topics, index_of);
+        let target = |context: &Context<'_>, partition: PartitionId, wanted: DeleteRecordsPartition| {
             let topic = context.image.topic_by_id(partition.topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
             if topic.is_internal() {
                 return Err(ErrorCode::InvalidTopicException);
             }
-            if !topic.config.cleanup_policy.delete {
+            // A topic of neither policy keeps its records for ever, unless it is told otherwise.
+            let policy = topic.config.cleanup_policy;
+            if policy.compact && !policy.delete {
                 return Err(ErrorCode::PolicyViolation);
             }
             match wanted.offset {
@@ -97,8 +120,9 @@ impl OffsetsCall {
         };
         let asked = Asked::begin(
             context,
-            topics,
-            |partition| partition.partition_index,
+            topics.into_iter(),
+            index_of,
+            |_, _| Ok(()),
             target,
             |targets| PartitionRequest::DeleteRecords { targets },
         );
@@ -148,11 +172,12 @@ impl OffsetsCall {
 }
 
 impl<T> Asked<T> {
-    /// Sends each partition's question to its owner.
+    /// Sends each partition's question to its owner, unless `check` refuses it before anybody looks for the partition.
     fn begin<P, Q>(
         context: &mut Context<'_>,
         topics: impl Iterator<Item = (String, Vec<P>)>,
         index_of: impl Fn(&P) -> i32,
+        check: impl Fn(&str, &P) -> Result<(), ErrorCode>,
         target: impl Fn(&Context<'_>, PartitionId, P) -> Result<Q, ErrorCode>,
         request: impl Fn(Vec<Q>) -> PartitionRequest,
     ) -> Self {
@@ -165,7 +190,7 @@ impl<T> Asked<T> {
             let mut indexes = Vec::with_capacity(partitions.len());
             for wanted in partitions {
                 let index = index_of(&wanted);
-                let found = reference.partition(context.image, index);
+                let found = check(&name, &wanted).and_then(|()| reference.partition(context.image, index));
                 match found.and_then(|partition| Ok((partition, target(context, partition, wanted)?))) {
                     Ok((partition, target)) => targets.push((row, partition, target)),
                     Err(code) => refused.push((row, code)),
@@ -196,17 +221,48 @@ impl<T> Asked<T> {
     }
 }
 
-fn list_target(
-    context: &Context<'_>,
-    partition: PartitionId,
-    wanted: ListOffsetsPartition,
-) -> Result<ListOffsetsTarget, ErrorCode> {
-    let timestamp = wanted.timestamp;
-    let is_new = |&(special, since): &(i64, i16)| special == timestamp && context.version < since;
-    if SPECIAL_TIMESTAMPS.iter().any(is_new) {
-        return Err(ErrorCode::UnsupportedVersion);
+/// Puts the partitions of each topic together, one row for each and what is asked last of it; and tells which were named
+/// more than once.
+fn merged<P>(
+    topics: impl Iterator<Item = (String, Vec<P>)>,
+    index_of: impl Fn(&P) -> i32,
+) -> (Vec<(String, Vec<P>)>, BTreeSet<(String, i32)>) {
+    let mut merged: Vec<(String, Vec<P>)> = Vec::new();
+    let mut topic_places = BTreeMap::new();
+    let mut places = BTreeMap::new();
+    let mut twice = BTreeSet::new();
+    for (name, partitions) in topics {
+        for partition in partitions {
+            let at = *topic_places.entry(name.clone()).or_insert_with(|| {
+                merged.push((name.clone(), Vec::new()));
+                merged.len() - 1
+            });
+            let rows = &mut merged[at].1;
+            match places.entry((name.clone(), index_of(&partition))) {
+                Entry::Occupied(place) => {
+                    rows[*place.get()] = partition;
+                    twice.insert(place.key().clone());
+                }
+                Entry::Vacant(place) => {
+                    place.insert(rows.len());
+                    rows.push(partition);
+                }
+            }
+        }
     }
-    Ok(ListOffsetsTarget { partition, timestamp, current_leader_epoch: epoch(wanted.current_leader_epoch) })
+    (merged, twice)
+}
+
+/// Whether a timestamp means something in a version.
+fn is_known_timestamp(timestamp: i64, version: i16) -> bool {
+    let since = SPECIAL_TIMESTAMPS.iter().find(|(special, _)| *special == timestamp).map(|(_, since)| *since);
+    since.map_or(timestamp >= EARLIEST_TIMESTAMP, |since| version >= since)
+}
+
+/// The leader's epoch as a client believes it to be, where −1 stands for "not known". What is below that was an epoch once,
+/// as Kafka sees it, other than in a fetch.
+fn believed_epoch(value: i32) -> Option<LeaderEpoch> {
+    (value != -1).then_some(LeaderEpoch(value))
 }
 
 fn listed_row(

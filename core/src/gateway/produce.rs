@@ -9,6 +9,7 @@ use highwater_wire::produce::{
     BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
     TopicProduceResponse,
 };
+use highwater_wire::records::{BatchHeader, Compression};
 use highwater_wire::{ErrorCode, Records};
 
 use super::call::{Context, Outcome};
@@ -24,6 +25,10 @@ use crate::outbox::CloseReason;
 /// The first version that names topics by id (KIP-516).
 const TOPIC_ID_VERSION: i16 = 13;
 
+/// The first version that may carry batches compressed with zstd (KIP-110): what asks in an older one may have readers
+/// that do not know it.
+const ZSTD_VERSION: i16 = 7;
+
 /// A produce request in progress.
 pub(super) struct ProduceCall {
     /// Topics and partitions as the client named them.
@@ -33,16 +38,14 @@ pub(super) struct ProduceCall {
 }
 
 impl ProduceCall {
-    /// Sends the batches to their owners.
-    ///
-    /// # Errors
-    /// The answer to a request whose `acks` means nothing.
-    pub(super) fn begin(context: &mut Context<'_>, request: ProduceRequest) -> Result<Self, Outcome> {
-        let acks = match request.acks {
-            0 => Acks::None,
-            1 => Acks::Leader,
-            -1 => Acks::All,
-            _ => return Err(refuse_all(&request, ErrorCode::InvalidRequiredAcks).into()),
+    /// Sends the batches to their owners. Where `acks` means nothing, nothing is sent, but partitions that do not exist
+    /// are still told so.
+    pub(super) fn begin(context: &mut Context<'_>, request: ProduceRequest) -> Self {
+        let (acks, is_valid) = match request.acks {
+            0 => (Acks::None, true),
+            1 => (Acks::Leader, true),
+            -1 => (Acks::All, true),
+            _ => (Acks::Leader, false),
         };
         let total = request.topic_data.iter().map(|topic| topic.partition_data.len()).sum();
         let mut call = Self { named: Vec::with_capacity(request.topic_data.len()), acks, gather: Gather::new(total) };
@@ -54,6 +57,7 @@ impl ProduceCall {
             for data in topic.partition_data {
                 named.push(data.index);
                 match batch_for(context, &reference, data) {
+                    Ok(_) if !is_valid => call.gather.set(index, Err(ErrorCode::InvalidRequiredAcks.into())),
                     Ok((partition, batch)) => batches.push((index, partition, (partition, batch))),
                     Err(refusal) => call.gather.set(index, Err(refusal)),
                 }
@@ -66,7 +70,7 @@ impl ProduceCall {
             let ticket = context.ask(shard, PartitionRequest::Produce { acks, deadline, batches });
             call.gather.expect(ticket, indexes);
         }
-        Ok(call)
+        call
     }
 
     /// Takes the outcomes of one shard.
@@ -114,6 +118,9 @@ fn batch_for(
         return Err(ErrorCode::InvalidTopicException.into());
     }
     match data.records {
+        Records::Inline(batch) if context.version < ZSTD_VERSION && is_zstd(&batch) => {
+            Err(ErrorCode::UnsupportedCompressionType.into())
+        }
         Records::Inline(batch) => Ok((partition, batch)),
         Records::Null => {
             let message = Some("the batch is null".to_owned());
@@ -121,6 +128,10 @@ fn batch_for(
         }
         Records::Gap { .. } => unreachable!("decoding makes no gaps"),
     }
+}
+
+fn is_zstd(batch: &[u8]) -> bool {
+    BatchHeader::parse(batch).is_ok_and(|header| header.compression() == Ok(Compression::Zstd))
 }
 
 fn row(index: i32, outcome: ProduceOutcome) -> PartitionProduceResponse {
@@ -138,7 +149,7 @@ fn row(index: i32, outcome: ProduceOutcome) -> PartitionProduceResponse {
             error_code: refusal.code.code(),
             base_offset: -1,
             log_append_time_ms: -1,
-            log_start_offset: -1,
+            log_start_offset: refusal.log_start_offset.map_or(-1, |offset| offset.0),
             record_errors: refusal.records.into_iter().map(record_error).collect(),
             error_message: refusal.message,
             ..Default::default()
@@ -148,14 +159,4 @@ fn row(index: i32, outcome: ProduceOutcome) -> PartitionProduceResponse {
 
 fn record_error(error: RecordError) -> BatchIndexAndErrorMessage {
     BatchIndexAndErrorMessage { batch_index: error.index, batch_index_error_message: Some(error.message) }
-}
-
-fn refuse_all(request: &ProduceRequest, code: ErrorCode) -> ProduceResponse {
-    let refuse = |data: &PartitionProduceData| row(data.index, Err(code.into()));
-    let responses = request.topic_data.iter().map(|topic| TopicProduceResponse {
-        name: topic.name.clone(),
-        topic_id: topic.topic_id,
-        partition_responses: topic.partition_data.iter().map(refuse).collect(),
-    });
-    ProduceResponse { responses: responses.collect(), ..Default::default() }
 }

@@ -25,6 +25,10 @@ impl InitProducerIdCall {
     /// # Errors
     /// The answer, if there is an id at hand or the request cannot be served.
     pub(super) fn begin(context: &mut Context<'_>, request: &InitProducerIdRequest) -> Result<Self, Outcome> {
+        // Who knows one of the two without the other is confused.
+        if (request.producer_id == -1) != (request.producer_epoch == -1) {
+            return Err(respond(Err(ErrorCode::InvalidRequest)).into());
+        }
         if request.transactional_id.is_some() {
             return Err(respond(Err(ErrorCode::CoordinatorNotAvailable)).into());
         }

@@ -41,7 +41,7 @@ impl Work {
             AnyRequest::ApiVersions(request) => {
                 return Err(api_versions::respond(&request, context.version, context.image).into());
             }
-            AnyRequest::Produce(request) => Self::Produce(ProduceCall::begin(context, request)?),
+            AnyRequest::Produce(request) => Self::Produce(ProduceCall::begin(context, request)),
             AnyRequest::Fetch(request) => Self::Fetch(FetchCall::begin(context, request)?),
             AnyRequest::ListOffsets(request) => Self::Offsets(OffsetsCall::list(context, request)),
             AnyRequest::OffsetForLeaderEpoch(request) => Self::Offsets(OffsetsCall::epoch_ends(context, request)),

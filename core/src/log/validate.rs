@@ -23,6 +23,9 @@ pub enum AppendError {
     /// CORRUPT_MESSAGE: the bytes are not what the producer made.
     #[error("{0}")]
     CorruptMessage(String),
+    /// INVALID_RECORD, without a look at the log: the bytes are not one batch of the right format.
+    #[error("{0}")]
+    NotOneBatch(String),
     /// INVALID_RECORD: the bytes arrived well, and break the rules.
     #[error("{0}")]
     InvalidRecord(Rejection),
@@ -146,16 +149,22 @@ pub(super) fn validate(
 fn only_batch(records: &Bytes) -> Result<(BatchHeader, Bytes), AppendError> {
     let mut batches = Batches(records.clone());
     let first = match batches.next() {
-        None => return Err(AppendError::invalid("a produce request must have one whole record batch per partition")),
+        None => {
+            return Err(AppendError::NotOneBatch(
+                "a produce request must have one whole record batch per partition".to_owned(),
+            ));
+        }
         Some(Err(BatchError::Magic(magic @ (0 | 1)))) => {
-            return Err(AppendError::invalid(BatchError::Magic(magic).to_string()));
+            return Err(AppendError::NotOneBatch(BatchError::Magic(magic).to_string()));
         }
         Some(Err(error)) => return Err(AppendError::CorruptMessage(error.to_string())),
         Some(Ok(first)) => first,
     };
     match batches.next() {
         None => Ok(first),
-        Some(Ok(_)) => Err(AppendError::invalid("a produce request must have exactly one record batch per partition")),
+        Some(Ok(_)) => Err(AppendError::NotOneBatch(
+            "a produce request must have exactly one record batch per partition".to_owned(),
+        )),
         Some(Err(error)) => Err(AppendError::CorruptMessage(error.to_string())),
     }
 }

@@ -56,7 +56,7 @@ impl Leader {
         if self.position(target).is_err() {
             return ProbeOutcome::Refused;
         }
-        ProbeOutcome::Bytes(self.log.bytes_between(target.offset, self.high_watermark()).min(target.bytes_max))
+        ProbeOutcome::Bytes(self.log.bytes_between(target.offset, self.high_watermark()))
     }
 
     /// The records for a reader at `target`.
@@ -66,7 +66,7 @@ impl Leader {
     pub(super) fn read(&self, disk: &impl Disk, target: &FetchTarget) -> Result<ReadOutcome, ReadError> {
         let mut outcome = self.empty_read();
         match self.position(target) {
-            Err(NoPosition::Refused(code)) => outcome.code = code,
+            Err(NoPosition::Refused(code)) => return Ok(ReadOutcome::refused(code)),
             Err(NoPosition::Diverges(epoch, end)) => outcome.diverging_epoch = Some((epoch, end)),
             Ok(()) if target.offset < self.high_watermark() => {
                 let end = self.high_watermark();

@@ -333,10 +333,13 @@ impl<D: Disk> Partitions<D> {
                 self.note_append(now, id, batch.len() as u64, out);
                 accepted.answer.map(Ok)
             }
-            Err(refused) => Some(Err(produce::refusal(refused).unwrap_or_else(|error| {
-                self.note_failure(id, "cannot append to", error, out);
-                ErrorCode::KafkaStorageError.into()
-            }))),
+            Err(refused) => {
+                let log_start = leader.log.start_offset();
+                Some(Err(produce::refusal(refused, log_start).unwrap_or_else(|error| {
+                    self.note_failure(id, "cannot append to", error, out);
+                    ErrorCode::KafkaStorageError.into()
+                })))
+            }
         }
     }
 
@@ -446,7 +449,8 @@ impl<D: Disk> Partitions<D> {
     fn epoch_end(&self, target: &EpochEndTarget) -> Result<Option<(crate::ids::LeaderEpoch, Offset)>, ErrorCode> {
         let leader = self.leaders.get(&target.partition).ok_or_else(|| self.absent(target.partition))?;
         leader.check_epoch(target.current_leader_epoch)?;
-        Ok(leader.log.end_offset_for_epoch(target.leader_epoch))
+        // Who asks for -1 knows no epoch.
+        Ok(leader.log.end_offset_for_epoch(target.leader_epoch).filter(|_| target.leader_epoch.0 != -1))
     }
 
     fn handle_delete_records(

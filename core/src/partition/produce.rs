@@ -12,7 +12,7 @@ use std::io;
 use highwater_wire::ErrorCode;
 
 use super::leader::{AppendRefusal, Parked};
-use crate::ids::{ShardId, Ticket};
+use crate::ids::{Offset, ShardId, Ticket};
 use crate::log::AppendError;
 use crate::message::{PartitionResponse, ProduceOutcome, ProduceRefusal, ShardMessage};
 use crate::outbox::Outbox;
@@ -114,13 +114,26 @@ impl Produces {
 ///
 /// # Errors
 /// What the disk fails with, which is not the client's affair.
-pub(super) fn refusal(refused: AppendRefusal) -> Result<ProduceRefusal, io::Error> {
+pub(super) fn refusal(refused: AppendRefusal, log_start: Offset) -> Result<ProduceRefusal, io::Error> {
+    let log_start_offset = Some(log_start);
     let error = match refused {
-        AppendRefusal::NotEnoughReplicas => return Ok(ErrorCode::NotEnoughReplicas.into()),
+        AppendRefusal::NotEnoughReplicas => {
+            return Ok(ProduceRefusal { log_start_offset, ..ErrorCode::NotEnoughReplicas.into() });
+        }
         AppendRefusal::Log(error) => error,
     };
+    // Kafka tells producers where the log begins, unless it refuses a batch for what it looks like from outside.
+    let is_outside = matches!(
+        error,
+        AppendError::CorruptMessage(_)
+            | AppendError::NotOneBatch(_)
+            | AppendError::MessageTooLarge(_)
+            | AppendError::RecordListTooLarge(_)
+    );
+    let log_start_offset = log_start_offset.filter(|_| !is_outside);
     let (code, message, records) = match error {
         AppendError::CorruptMessage(message) => (ErrorCode::CorruptMessage, message, Vec::new()),
+        AppendError::NotOneBatch(message) => (ErrorCode::InvalidRecord, message, Vec::new()),
         AppendError::InvalidRecord(rejection) => (ErrorCode::InvalidRecord, rejection.message, rejection.records),
         AppendError::InvalidTimestamp(rejection) => (ErrorCode::InvalidTimestamp, rejection.message, rejection.records),
         AppendError::MessageTooLarge(message) => (ErrorCode::MessageTooLarge, message, Vec::new()),
@@ -134,5 +147,5 @@ pub(super) fn refusal(refused: AppendRefusal) -> Result<ProduceRefusal, io::Erro
         AppendError::Full => return Err(io::ErrorKind::StorageFull.into()),
         AppendError::Io(error) => return Err(error),
     };
-    Ok(ProduceRefusal { code, message: Some(message), records })
+    Ok(ProduceRefusal { code, message: Some(message), records, log_start_offset })
 }

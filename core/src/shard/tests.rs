@@ -267,6 +267,41 @@ fn records_len(response: &FetchResponse) -> usize {
     response.responses.iter().flat_map(|topic| &topic.partitions).map(|row| row.records.len()).sum()
 }
 
+/// The differential test found it: a reader that allows a partition no bytes still gets the first batch.
+#[test]
+fn the_first_batch_is_returned_whatever_the_limits() {
+    let mut world = World::new();
+    world.append(0, &["a"]);
+    let mut request = fetch(&[(0, 0)], 0);
+    (request.max_bytes, request.topics[0].partitions[0].partition_max_bytes) = (0, 0);
+    world.send(request, 11);
+    assert!(records_len(&world.fetched()) > 0);
+}
+
+/// The differential test found it: `acks` that mean nothing are told only of partitions that exist.
+#[test]
+fn a_partition_that_does_not_exist_is_told_before_acks_that_mean_nothing() {
+    let mut world = World::new();
+    for (index, expected) in [(0, ErrorCode::InvalidRequiredAcks), (9, ErrorCode::UnknownTopicOrPartition)] {
+        world.send(produce(2, "t", index, batch(&["a"])), 12);
+        assert_eq!(world.produced()[0].responses[0].partition_responses[0].error_code, expected.code());
+    }
+}
+
+/// The differential test found it: Kafka tells a producer where the log begins unless its bytes are no batch at all.
+#[test]
+fn a_refused_batch_is_told_where_the_log_begins() {
+    let mut world = World::new();
+    let mut builder = BatchBuilder::new(Compression::None).base_offset(5);
+    builder.push(&Record { timestamp: 1_000_000, ..Default::default() });
+    let misplaced = builder.build();
+    for (batch, expected) in [(misplaced.clone(), 0), (misplaced.slice(..30), -1)] {
+        world.send(produce(-1, "t", 0, batch), 12);
+        let row = &world.produced()[0].responses[0].partition_responses[0];
+        assert_eq!((row.error_code != 0, row.log_start_offset), (true, expected));
+    }
+}
+
 #[test]
 fn a_batch_is_acknowledged_and_readable_only_after_its_sync() {
     for acks in [1, -1] {

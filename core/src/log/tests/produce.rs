@@ -21,7 +21,7 @@ fn refused(config: LogConfig, records: &Bytes) -> String {
     assert_eq!((log.end_offset(), log.size_bytes()), (Offset(0), 0), "a refused batch leaves no trace");
     let code = match &error {
         AppendError::CorruptMessage(_) => "CORRUPT_MESSAGE",
-        AppendError::InvalidRecord(_) => "INVALID_RECORD",
+        AppendError::NotOneBatch(_) | AppendError::InvalidRecord(_) => "INVALID_RECORD",
         AppendError::InvalidTimestamp(_) => "INVALID_TIMESTAMP",
         AppendError::MessageTooLarge(_) => "MESSAGE_TOO_LARGE",
         AppendError::RecordListTooLarge(_) => "RECORD_LIST_TOO_LARGE",
