@@ -3,7 +3,8 @@
 #   kafka_jars                 fetches the jars once and sets KAFKA_CLASSPATH
 #   kafka_java ARG...          java with that class path, e.g. kafka_java org.apache.kafka.tools.TopicCommand --list ...;
 #                              KAFKA_JAVA_FLAGS are more flags for it
-#   kafka_start DIR PORT       a broker on 127.0.0.1:PORT with its data in DIR; sets KAFKA_PID and KAFKA_ADDRESS once it answers
+#   kafka_start DIR PORT       a broker on 127.0.0.1:PORT with its data in DIR; sets KAFKA_PID and KAFKA_ADDRESS once it
+#                              answers. KAFKA_PROPERTIES are more lines for its server.properties
 #   kafka_stop                 ends it and waits
 
 KAFKA_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -36,6 +37,7 @@ offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
+${KAFKA_PROPERTIES:-}
 PROPERTIES
   kafka_java kafka.tools.StorageTool format -t highwaterComparison00w -c "$dir/server.properties" > "$dir/format.log"
   # The heap and collector flags are those of Kafka's own start script.
