@@ -161,7 +161,7 @@ fn commit(draft: &mut Draft, owner: Owner, name: &str, after: Configs) -> Result
     let removed = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key.clone(), None));
     let set = changed.into_iter().map(|(key, value)| (key, Some(value)));
     for (key, value) in removed.chain(set) {
-        draft.push(Record::Config(ConfigRecord { owner: Some(owner.clone()), key, value }));
+        draft.push(Record::Config(ConfigRecord { owner: Some(owner), key, value }));
     }
     Ok(())
 }

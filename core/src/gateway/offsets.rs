@@ -221,13 +221,16 @@ impl<T> Asked<T> {
     }
 }
 
+/// A topic's name and what is asked of its partitions.
+type TopicOf<P> = (String, Vec<P>);
+
 /// Puts the partitions of each topic together, one row for each and what is asked last of it; and tells which were named
 /// more than once.
 fn merged<P>(
     topics: impl Iterator<Item = (String, Vec<P>)>,
     index_of: impl Fn(&P) -> i32,
-) -> (Vec<(String, Vec<P>)>, BTreeSet<(String, i32)>) {
-    let mut merged: Vec<(String, Vec<P>)> = Vec::new();
+) -> (Vec<TopicOf<P>>, BTreeSet<(String, i32)>) {
+    let mut merged: Vec<TopicOf<P>> = Vec::new();
     let mut topic_places = BTreeMap::new();
     let mut places = BTreeMap::new();
     let mut twice = BTreeSet::new();
