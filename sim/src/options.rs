@@ -366,6 +366,9 @@ pub fn segment_bytes(at_least: u64, rng: &mut Stream) -> String {
     rng.skewed(at_least, at_least.max(64 * 1024)).to_string()
 }
 
+/// The first version of Produce whose batches may be compressed with zstd (KIP-110).
+const ZSTD_VERSION: i16 = 7;
+
 impl ProducerOptions {
     /// More bytes than any of its batches has.
     fn batch_bytes_max(&self) -> u64 {
@@ -378,17 +381,20 @@ impl ProducerOptions {
         let idempotent = rng.chance(600);
         let batches = rng.skewed(60, 500) / producers + 20;
         let think_us = heal_at.0 / 1000 / batches;
+        let acks = if idempotent { -1 } else { *rng.pick(&[-1, -1, 1, 1, 0]) };
+        let version = rng.between(3, 13) as i16;
+        let compression = match rng.below(10) {
+            0 => Compression::Gzip,
+            1 => Compression::Snappy,
+            2 => Compression::Lz4,
+            3 => Compression::Zstd,
+            _ => Compression::None,
+        };
         Self {
             idempotent,
-            acks: if idempotent { -1 } else { *rng.pick(&[-1, -1, 1, 1, 0]) },
-            version: rng.between(3, 13) as i16,
-            compression: match rng.below(10) {
-                0 => Compression::Gzip,
-                1 => Compression::Snappy,
-                2 => Compression::Lz4,
-                3 => Compression::Zstd,
-                _ => Compression::None,
-            },
+            acks,
+            version: if compression == Compression::Zstd { version.max(ZSTD_VERSION) } else { version },
+            compression,
             records_max: rng.skewed(1, 40),
             value_bytes_max: rng.skewed(16, 1500),
             in_flight_max: rng.between(1, 5) as usize,
