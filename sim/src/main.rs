@@ -10,6 +10,10 @@ use highwater_sim::report::{Outcome, Summary};
 use highwater_sim::runner::{Plan, run_many, run_seed};
 use highwater_sim::trace::Story;
 
+/// A world makes and drops codecs' contexts of a hundred kilobytes all the time, which glibc gives back to the system.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs Highwater in a simulated world, many worlds, one for each seed.
 #[derive(Debug, Parser)]
 #[command(name = "sim", version)]
