@@ -367,7 +367,7 @@ pub fn segment_bytes(at_least: u64, rng: &mut Stream) -> String {
 }
 
 /// The first version of Produce whose batches may be compressed with zstd (KIP-110).
-const ZSTD_VERSION: i16 = 7;
+pub const ZSTD_VERSION: i16 = 7;
 
 impl ProducerOptions {
     /// More bytes than any of its batches has.

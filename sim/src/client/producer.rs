@@ -13,7 +13,7 @@ use highwater_wire::{AnyResponse, ErrorCode, InitProducerIdRequest, ProduceReque
 
 use super::link::{Link, REDIAL_AFTER};
 use super::{Client, ClientEvent, Context};
-use crate::options::ProducerOptions;
+use crate::options::{ProducerOptions, ZSTD_VERSION};
 use crate::oracle::Place;
 use crate::records::{RecordId, Sent};
 use crate::rng::{Concern, Stream};
@@ -270,6 +270,10 @@ impl Producer {
             }
             Ok(ErrorCode::DuplicateSequenceNumber) if self.options.idempotent => self.settle(place, number),
             Ok(ErrorCode::CorruptMessage | ErrorCode::InvalidRecord) if batch.bad => self.settle(place, number),
+            // The damaged byte may have been the codec's, which is looked at before the checksum.
+            Ok(ErrorCode::UnsupportedCompressionType) if batch.bad && self.options.version < ZSTD_VERSION => {
+                self.settle(place, number);
+            }
             Ok(ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId) if self.options.idempotent => {
                 let excused = !oldest || context.oracle.era(place) != queue.era;
                 context.oracle.require(excused, "Idempotence", || unexpected("the oldest batch is out of order"));

@@ -270,7 +270,9 @@ impl ClassicGroup {
         if self.state == State::Empty {
             return !protocol_type.is_empty() && !protocols.is_empty();
         }
-        let is_known_to_all = |name: &Arc<str>| self.protocol_counts.get(name) == Some(&self.members.size());
+        // A group may have lost its last member while another one is about to join: then every protocol will do.
+        let is_known_to_all =
+            |name: &Arc<str>| self.protocol_counts.get(name).copied().unwrap_or(0) == self.members.size();
         self.protocol_type.as_deref() == Some(protocol_type) && protocols.names().any(is_known_to_all)
     }
 
