@@ -105,4 +105,4 @@ pub const SWEPT_BYTES_MAX: usize = 512 * 1024;
 pub const REGEX_BYTES_MAX: usize = 4096;
 
 /// Bytes of such an expression when it is compiled: they bound the time of a match.
-pub const REGEX_PROGRAM_BYTES_MAX: usize = 64 * 1024;
+pub const REGEX_PROGRAM_BYTES_MAX: usize = 16 * 1024;

@@ -57,15 +57,17 @@ impl Consumer<'_, '_> {
         let subscription =
             ConsumerProtocolSubscription::from_bytes(metadata).map_err(|_| ErrorCode::InconsistentGroupProtocol)?;
         let may_be_new = is_unknown || join.instance_id().is_none();
-        let before = self.find_member(&id, join.instance_id(), may_be_new, |_| Ok(()))?;
+        let before = self.find_member(&id, join.instance_id(), may_be_new, None)?;
         let owned = to_reported(&subscription.owned_partitions, self.draft.coordinator.image());
         let updated = update(&before, join, protocols, subscription);
         let has_changed = self.take_over(&before, &updated)?;
         self.check_topics(has_changed);
         let had_consumers = before.classic.is_none() && before.instance_id.is_some();
         if had_consumers && self.can_downgrade() {
+            // It takes over what its former self owned: there is nothing to join for, unless it wants something else.
+            let generation = self.group.epoch;
             self.downgrade(has_changed);
-            return Ok(joined(&id, before.epoch, protocol));
+            return Ok(joined(&id, generation, protocol));
         }
         self.update_targets(&format!("{id} joins by the classic protocol"));
         self.reconcile(&id, Some(&owned));

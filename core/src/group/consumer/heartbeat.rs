@@ -146,9 +146,8 @@ impl Consumer<'_, '_> {
         };
         self.check_room(&id)?;
         let is_joining = request.member_epoch == 0;
-        let before = self.find_member(&id, request.instance_id.as_deref(), is_joining, |member| {
-            check_epoch(member, request.member_epoch, request.topic_partitions.as_deref())
-        })?;
+        let said = Said { epoch: request.member_epoch, owned: request.topic_partitions.as_deref() };
+        let before = self.find_member(&id, request.instance_id.as_deref(), is_joining, Some(said))?;
         let updated = update(&before, heartbeat);
         let has_changed = self.take_over(&before, &updated)?;
         self.check_topics(has_changed);
@@ -177,13 +176,13 @@ impl Consumer<'_, '_> {
     }
 
     /// The member that sends, as it was before. A new static member takes the place of its former self if that has left, or
-    /// if one of the two speaks the classic protocol.
+    /// if one of the two speaks the classic protocol, which says no epoch.
     pub(super) fn find_member(
         &mut self,
         id: &str,
         instance_id: Option<&str>,
         may_be_new: bool,
-        check: impl Fn(&ConsumerMember) -> Result<(), ErrorCode>,
+        said: Option<Said<'_>>,
     ) -> Result<ConsumerMember, ErrorCode> {
         let former = instance_id.and_then(|instance_id| self.group.static_member(instance_id)).cloned();
         let member = match (instance_id, former) {
@@ -193,16 +192,15 @@ impl Consumer<'_, '_> {
             (Some(_), None) => return Err(ErrorCode::UnknownMemberId),
             (Some(_), Some(former)) if *former.id == *id => ConsumerMember::clone(&former),
             (Some(_), Some(_)) if !may_be_new => return Err(ErrorCode::FencedInstanceId),
-            (Some(_), Some(former)) => return self.replace(&former, id),
+            (Some(_), Some(former)) => {
+                let is_released = former.classic.is_some() || former.epoch == AWAY || said.is_none();
+                return if is_released { Ok(self.replace(&former, id)) } else { Err(ErrorCode::UnreleasedInstanceId) };
+            }
         };
-        check(&member)?;
-        Ok(member)
+        said.map_or(Ok(()), |said| check_epoch(&member, &said)).map(|()| member)
     }
 
-    fn replace(&mut self, former: &Arc<ConsumerMember>, id: &str) -> Result<ConsumerMember, ErrorCode> {
-        if former.classic.is_none() && former.epoch != AWAY {
-            return Err(ErrorCode::UnreleasedInstanceId);
-        }
+    fn replace(&mut self, former: &Arc<ConsumerMember>, id: &str) -> ConsumerMember {
         let target = self.group.target(&former.id);
         let mut member = ConsumerMember { id: id.into(), ..ConsumerMember::clone(former) };
         (member.epoch, member.previous_epoch) = (0, 0);
@@ -210,7 +208,7 @@ impl Consumer<'_, '_> {
         self.record_metadata(&member);
         self.record_target(&member.id, &target);
         self.record_assignment(&member);
-        Ok(member)
+        member
     }
 
     /// Puts what a member says of itself into the log. Says whether it wants something else than before.
@@ -266,10 +264,16 @@ impl Consumer<'_, '_> {
     }
 }
 
+/// What a heartbeat says of where its member is.
+pub(super) struct Said<'a> {
+    epoch: i32,
+    owned: Option<&'a [TopicPartitions]>,
+}
+
 /// Whether the member is at the epoch that it says, or missed the answer that took it there.
-fn check_epoch(member: &ConsumerMember, epoch: i32, owned: Option<&[TopicPartitions]>) -> Result<(), ErrorCode> {
-    let missed_an_answer = || epoch == member.previous_epoch && owns_no_more(owned, &member.assigned);
-    if epoch == 0 || epoch == member.epoch || (epoch < member.epoch && missed_an_answer()) {
+fn check_epoch(member: &ConsumerMember, said: &Said<'_>) -> Result<(), ErrorCode> {
+    let missed_an_answer = || said.epoch == member.previous_epoch && owns_no_more(said.owned, &member.assigned);
+    if said.epoch == 0 || said.epoch == member.epoch || (said.epoch < member.epoch && missed_an_answer()) {
         Ok(())
     } else {
         Err(ErrorCode::FencedMemberEpoch)

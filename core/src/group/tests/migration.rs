@@ -165,3 +165,48 @@ fn a_classic_member_that_does_not_come_back_in_time_is_out() {
         ",
     );
 }
+
+#[test]
+fn a_static_member_that_goes_back_to_the_classic_protocol_takes_the_group_with_it() {
+    check_trace(
+        "
+        > beat a topics=orders instance=i1
+        a beat: epoch 1 owns [orders-0 orders-1 orders-2 orders-3]
+        > join b topics=orders instance=i1
+        b join: generation 1 as b, range led by \"\" []
+        > list
+        nobody list: g(consumer,Stable,classic)
+        > sync b instance=i1
+        b sync: owns [orders-0 orders-1 orders-2 orders-3]
+        > heartbeat b instance=i1
+        b heartbeat: ok
+        > beat a epoch=1 instance=i1
+        a beat: GROUP_ID_NOT_FOUND
+        > fail-over
+        > join c topics=orders,events instance=i1
+        c join: generation 1 as c, range led by c [c] skip
+        ",
+    );
+}
+
+#[test]
+fn a_group_stays_what_it_is_where_the_policy_says_so() {
+    let consumer = ConsumerGroupConfig { migration: MigrationPolicy::Disabled, ..ConsumerGroupConfig::default() };
+    check_trace_with(
+        GroupConfig { consumer, ..GroupConfig::default() },
+        "
+        > join a v=3 topics=orders
+        a join: generation 1 as a, range led by a [a]
+        > beat b topics=orders
+        b beat: GROUP_ID_NOT_FOUND
+        > beat b topics=orders group=h
+        b beat: epoch 1 owns [orders-0 orders-1 orders-2 orders-3]
+        > join c v=3 topics=orders group=h
+        c join: generation 2 as c, range led by \"\" []
+        > bye b group=h
+        b bye: epoch -1
+        > list
+        nobody list: g(consumer,CompletingRebalance,classic) h(consumer,Assigning,consumer)
+        ",
+    );
+}

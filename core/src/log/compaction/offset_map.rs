@@ -1,14 +1,15 @@
 //! The newest offset of each key in a part of a log, in bounded memory.
 //!
-//! Keys are remembered by 128 bits of hash, so a map takes 24 bytes for each key however long it is. Whoever could make
-//! two keys collide could only harm a topic that he may write to anyway, and therein any key.
+//! Keys are remembered by 128 bits of SipHash, so a map takes 24 bytes for each key however long it is. Two of 2^64 keys
+//! collide by chance; to find such a pair on purpose takes as many attempts.
 //!
 //! Invariants:
 //! * A map never has more bytes than it was allowed to, not even while it grows.
 //! * It knows every key of the records from where it began up to [`OffsetMap::end`].
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hasher};
+
+use siphasher::sip128::SipHasher13;
 
 use crate::ids::Offset;
 
@@ -28,7 +29,7 @@ pub(super) struct OffsetMap {
     slots: Vec<Slot>,
     slots_max: usize,
     taken: usize,
-    /// Makes one topic's hashes another's noise.
+    /// The hash's key: what collides in one topic does not in another.
     seed: u128,
     end: Offset,
 }
@@ -100,13 +101,10 @@ impl OffsetMap {
     }
 
     fn hash(&self, key: &[u8]) -> [u64; 2] {
-        [0, 1].map(|half| {
-            let mut hasher = DefaultHasher::new();
-            hasher.write_u128(self.seed);
-            hasher.write_u8(half);
-            hasher.write(key);
-            hasher.finish()
-        })
+        let keys = [self.seed >> 64, self.seed & u128::from(u64::MAX)];
+        let [low, high] = keys.map(|key| u64::try_from(key).expect("half of the seed"));
+        let hash = SipHasher13::new_with_keys(low, high).hash(key);
+        [hash.h1, hash.h2]
     }
 }
 
