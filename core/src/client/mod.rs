@@ -2,8 +2,7 @@
 //!
 //! Driven like the broker: every input passes through [`Client::handle`], effects and completions come out in an
 //! [`Outbox`], [`Client::poll_timeout`] says when the next [`Input::Timeout`] is due. The driver cuts bytes into frames,
-//! with [`FrameReader`](crate::gateway::FrameReader), and carries out effects in order. The command line, the simulator's
-//! virtual clients and the history checkers all use it.
+//! with [`FrameReader`](crate::gateway::FrameReader), and carries out effects in order. The command line uses it.
 //!
 //! Invariants, asserted by [`Client::check`]:
 //! * Every `Produce` and every `Call` ends in exactly one completion, in bounded time.
