@@ -21,7 +21,7 @@ use bytes::Bytes;
 use highwater_wire::Uuid;
 use highwater_wire::records::Record;
 
-pub use groups::{CommitAnswer, GroupHistory};
+pub use groups::{CommitAnswer, Generation, GroupHistory};
 
 use crate::options::Options;
 use crate::records::{RecordId, Sent, Writer};
@@ -290,6 +290,12 @@ impl Oracle {
     /// A group's history.
     pub fn group(&mut self, group: usize) -> &mut GroupHistory {
         &mut self.groups[group]
+    }
+
+    /// A coordinator has removed a group.
+    pub fn group_removed(&mut self, name: &str) {
+        let removed = self.groups.iter_mut().find(|group| group.name == name);
+        removed.into_iter().for_each(GroupHistory::removed);
     }
 
     /// How many groups there are.

@@ -3,7 +3,8 @@
 //! Properties:
 //! * **DoubleOwnership**: in one generation no partition belongs to two members. A static member that comes back owns what
 //!   its former self did.
-//! * **GenerationsGrow**: who joins is told of no generation older than one whose assignment was known before it asked.
+//! * **GenerationsGrow**: who joins is told of no generation older than one whose assignment was known before it asked,
+//!   unless the group was removed meanwhile: its next life begins at the first generation again.
 //! * **CommitRegression**: what is looked up is the last commit that is known to have happened, or one that was concurrent
 //!   with it or came later. A commit that was refused has not happened.
 //! * **AtLeastOnce**: every record is processed by some member, unless it was gone before the group came to it.
@@ -24,8 +25,12 @@ pub struct GroupHistory {
     members_wished: usize,
     /// Counts what is told, so that before and after have a meaning.
     ticks: u64,
+    /// How often it has been removed.
+    removals: u64,
     /// Who owns what in each generation, as members have heard it.
-    generations: BTreeMap<i32, BTreeMap<String, BTreeSet<Place>>>,
+    generations: BTreeMap<Generation, BTreeMap<String, BTreeSet<Place>>>,
+    /// Which life of the group each client has joined, if that is certain.
+    lives: BTreeMap<usize, u64>,
     /// What each client believes to own.
     current: BTreeMap<usize, (i32, BTreeSet<Place>)>,
     commits: Vec<Commit>,
@@ -36,12 +41,20 @@ pub struct GroupHistory {
     is_settled: bool,
 }
 
+/// A generation, and how often the group had been removed before: one number stands for one generation of each life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Generation {
+    life: u64,
+    number: i32,
+}
+
 /// One attempt to commit the offset of one partition.
 #[derive(Debug)]
 struct Commit {
     place: Place,
     offset: i64,
-    generation: i32,
+    /// Of its member, if it is certain.
+    generation: Option<Generation>,
     asked: u64,
     /// When its fate was sealed: it cannot happen later.
     answered: Option<u64>,
@@ -69,7 +82,9 @@ impl GroupHistory {
             topics: options.topics.clone(),
             members_wished: options.members.len(),
             ticks: 0,
+            removals: 0,
             generations: BTreeMap::new(),
+            lives: BTreeMap::new(),
             current: BTreeMap::new(),
             commits: Vec::new(),
             committed: BTreeMap::new(),
@@ -89,20 +104,33 @@ impl GroupHistory {
         self.ticks
     }
 
-    /// The newest generation whose assignment somebody knows.
-    pub fn generation(&self) -> i32 {
-        self.generations.last_key_value().map_or(-1, |(generation, _)| *generation)
+    /// The coordinator has removed the group.
+    pub fn removed(&mut self) {
+        self.removals += 1;
     }
 
-    /// A member was told of a generation. `known` is what [`generation`](Self::generation) was when it asked.
+    /// The newest generation whose assignment somebody knows.
+    pub fn generation(&self) -> Generation {
+        let newest = self.generations.last_key_value().map(|(generation, _)| *generation);
+        let none = Generation { life: self.removals, number: -1 };
+        newest.map_or(none, |newest| newest.max(none))
+    }
+
+    /// A client was told of a generation. `known` is what [`generation`](Self::generation) was when it asked.
     ///
     /// # Errors
     /// The group's generations do not grow.
-    pub fn joined(&self, generation: i32, known: i32) -> Result<(), Violation> {
-        if generation >= known {
+    pub fn joined(&mut self, client: usize, number: i32, known: Generation) -> Result<(), Violation> {
+        if known.life != self.removals {
+            self.lives.remove(&client);
             return Ok(());
         }
-        let witness = format!("{} is in generation {generation}, but was in {known} before somebody joined", self.name);
+        self.lives.insert(client, known.life);
+        if number >= known.number {
+            return Ok(());
+        }
+        let known = known.number;
+        let witness = format!("{} is in generation {number}, but was in {known} before somebody joined", self.name);
         Err(Violation { property: "GenerationsGrow", witness })
     }
 
@@ -118,12 +146,14 @@ impl GroupHistory {
         places: &BTreeSet<Place>,
     ) -> Result<(), Violation> {
         self.current.insert(client, (generation, places.clone()));
+        let Some(generation) = self.generation_of(client, generation) else { return Ok(()) };
         let owners = self.generations.entry(generation).or_default();
         owners.insert(owner.to_owned(), places.clone());
         let others = owners.iter().filter(|(other, _)| *other != owner);
         let shared = others.filter_map(|(other, theirs)| Some((other, theirs.intersection(places).next()?))).next();
         let Some((other, place)) = shared else { return Ok(()) };
-        let witness = format!("{} generation {generation}: both {owner} and {other} own {place}", self.name);
+        let number = generation.number;
+        let witness = format!("{} generation {number}: both {owner} and {other} own {place}", self.name);
         Err(Violation { property: "DoubleOwnership", witness })
     }
 
@@ -132,9 +162,15 @@ impl GroupHistory {
         self.current.remove(&client);
     }
 
-    /// A member is going to commit an offset; returns the commit's number.
-    pub fn committing(&mut self, place: Place, offset: i64, generation: i32) -> usize {
+    /// A client's generation, if it is certain in which life of the group it has joined.
+    fn generation_of(&self, client: usize, number: i32) -> Option<Generation> {
+        self.lives.get(&client).map(|life| Generation { life: *life, number })
+    }
+
+    /// A client is going to commit an offset; returns the commit's number.
+    pub fn committing(&mut self, client: usize, place: Place, offset: i64, generation: i32) -> usize {
         let asked = self.tick();
+        let generation = self.generation_of(client, generation);
         self.commits.push(Commit { place, offset, generation, asked, answered: None, known: None, refused: false });
         self.commits.len() - 1
     }
@@ -243,7 +279,8 @@ impl Commit {
     /// Whether it can only have happened after the other: it was asked for when the other's fate was sealed, or in a later
     /// generation, which refuses the other.
     fn follows(&self, other: &Self) -> bool {
-        other.answered.is_some_and(|answered| answered < self.asked) || other.generation < self.generation
+        let is_newer = other.generation.zip(self.generation).is_some_and(|(other, own)| other < own);
+        is_newer || other.answered.is_some_and(|answered| answered < self.asked)
     }
 }
 
@@ -253,14 +290,20 @@ mod tests {
 
     const PLACE: Place = Place { topic: 0, partition: 0 };
 
+    /// A group that clients 1 and 2 have joined.
     fn group() -> GroupHistory {
-        GroupHistory::new(&GroupOptions {
+        let mut group = GroupHistory::new(&GroupOptions {
             name: "group".to_owned(),
             topics: BTreeSet::from([0]),
             session_timeout_ms: 0,
             rebalance_timeout_ms: 0,
             members: Vec::new(),
-        })
+        });
+        for client in [1, 2] {
+            let known = group.generation();
+            assert_eq!(property(group.joined(client, 1, known)), None);
+        }
+        group
     }
 
     fn property(result: Result<(), Violation>) -> Option<&'static str> {
@@ -271,7 +314,7 @@ mod tests {
     fn an_acknowledged_commit_must_be_found() {
         let mut group = group();
         let asked = group.tick();
-        let commit = group.committing(PLACE, 5, 1);
+        let commit = group.committing(1, PLACE, 5, 1);
         assert_eq!(property(group.fetched(asked, PLACE, -1, "")), None, "nothing is known yet");
         group.commit_answered(commit, CommitAnswer::Acknowledged);
         assert_eq!(property(group.fetched(asked, PLACE, -1, "")), None, "the question was asked before");
@@ -284,12 +327,12 @@ mod tests {
     #[test]
     fn a_commit_without_an_answer_may_be_found_at_any_time_of_its_generation() {
         let mut group = group();
-        let _lost = group.committing(PLACE, 5, 1);
-        let same = group.committing(PLACE, 6, 1);
+        let _lost = group.committing(1, PLACE, 5, 1);
+        let same = group.committing(1, PLACE, 6, 1);
         group.commit_answered(same, CommitAnswer::Acknowledged);
         let asked = group.tick();
         assert_eq!(property(group.fetched(asked, PLACE, 5, "0")), None, "it may have come late");
-        let later = group.committing(PLACE, 7, 2);
+        let later = group.committing(1, PLACE, 7, 2);
         group.commit_answered(later, CommitAnswer::Acknowledged);
         let asked = group.tick();
         assert_eq!(property(group.fetched(asked, PLACE, 5, "0")), Some("CommitRegression"), "a later one refuses it");
@@ -298,9 +341,9 @@ mod tests {
     #[test]
     fn a_commit_that_was_seen_does_not_vanish() {
         let mut group = group();
-        let before = group.committing(PLACE, 4, 1);
+        let before = group.committing(1, PLACE, 4, 1);
         group.commit_answered(before, CommitAnswer::Acknowledged);
-        let unclear = group.committing(PLACE, 5, 1);
+        let unclear = group.committing(1, PLACE, 5, 1);
         group.commit_answered(unclear, CommitAnswer::Unclear);
         let asked = group.tick();
         assert_eq!(property(group.fetched(asked, PLACE, 4, "0")), None);
@@ -312,7 +355,7 @@ mod tests {
     #[test]
     fn a_refused_commit_is_never_found() {
         let mut group = group();
-        let refused = group.committing(PLACE, 5, 1);
+        let refused = group.committing(1, PLACE, 5, 1);
         group.commit_answered(refused, CommitAnswer::Refused);
         let asked = group.tick();
         assert_eq!(property(group.fetched(asked, PLACE, 5, "0")), Some("CommitRegression"));
@@ -327,8 +370,25 @@ mod tests {
         assert_eq!(property(group.synced(2, "b", 1, &BTreeSet::new())), None);
         assert_eq!(property(group.synced(2, "b", 2, &places)), None, "another generation");
         assert_eq!(property(group.synced(1, "a", 2, &places)), Some("DoubleOwnership"));
-        assert_eq!(property(group.joined(1, 2)), Some("GenerationsGrow"));
-        assert_eq!(property(group.joined(2, 2)), None);
+    }
+
+    #[test]
+    fn generations_begin_anew_only_when_the_group_was_removed() {
+        let mut group = group();
+        let places = BTreeSet::from([PLACE]);
+        let before = group.generation();
+        assert_eq!(property(group.synced(1, "a", 2, &places)), None);
+        let known = group.generation();
+        assert_eq!(property(group.joined(2, 1, before)), None, "it asked before anybody knew");
+        assert_eq!(property(group.joined(2, 1, known)), Some("GenerationsGrow"));
+        group.removed();
+        assert_eq!(property(group.joined(2, 1, known)), None, "it may have been told of its former life or the new one");
+        assert_eq!(property(group.synced(2, "b", 2, &places)), None, "whose generation this is nobody knows");
+        let known = group.generation();
+        assert_eq!(property(group.joined(2, 1, known)), None);
+        assert_eq!(property(group.synced(2, "b", 1, &places)), None);
+        assert_eq!(property(group.joined(1, 0, group.generation())), Some("GenerationsGrow"));
+        assert_eq!(property(group.synced(1, "a", 1, &places)), Some("DoubleOwnership"));
     }
 
     #[test]
@@ -338,7 +398,7 @@ mod tests {
         assert_eq!(property(group.judge(PLACE, 1, true)), None);
         assert_eq!(property(group.judge(PLACE, 2, false)), None, "nobody was promised that it is there");
         assert_eq!(property(group.judge(PLACE, 2, true)), Some("AtLeastOnce"));
-        let commit = group.committing(PLACE, 3, 1);
+        let commit = group.committing(1, PLACE, 3, 1);
         group.commit_answered(commit, CommitAnswer::Acknowledged);
         assert_eq!(property(group.judge(PLACE, 2, false)), Some("AtLeastOnce"));
     }

@@ -221,7 +221,10 @@ impl World {
             CoreEvent::Group(GroupEvent::Stable { .. }) => self.outcome.branch("group is stable"),
             CoreEvent::Group(GroupEvent::Emptied { .. }) => self.outcome.branch("group is empty"),
             CoreEvent::Group(GroupEvent::MemberRemoved { .. }) => self.outcome.branch("member is gone"),
-            CoreEvent::Group(GroupEvent::Removed { .. }) => self.outcome.branch("group removed"),
+            CoreEvent::Group(GroupEvent::Removed { group }) => {
+                self.oracle.group_removed(group);
+                self.outcome.branch("group removed");
+            }
             CoreEvent::ClusterFounded { .. } | CoreEvent::LogRecovered { .. } | CoreEvent::BecameLeader { .. } => {}
         }
     }

@@ -28,7 +28,7 @@ use super::link::{Link, REDIAL_AFTER};
 use super::{Client, ClientEvent, Context};
 use crate::clock::SimTime;
 use crate::options::{GroupOptions, MemberOptions};
-use crate::oracle::{CommitAnswer, Place};
+use crate::oracle::{CommitAnswer, Generation, Place};
 use crate::rng::{Concern, Stream};
 
 /// See the [module](self).
@@ -75,7 +75,7 @@ enum Phase {
 enum Asked {
     Find,
     /// And the group's generation that was known by then.
-    Join(i32),
+    Join(Generation),
     Sync,
     Heartbeat,
     /// And when.
@@ -275,7 +275,7 @@ impl Member {
         self.coordinator.ask(request, version, Asked::Join(known), context);
     }
 
-    fn joined(&mut self, known: i32, response: JoinGroupResponse, context: &mut Context<'_>) {
+    fn joined(&mut self, known: Generation, response: JoinGroupResponse, context: &mut Context<'_>) {
         match error_code(response.error_code) {
             ErrorCode::None => {}
             ErrorCode::MemberIdRequired => {
@@ -284,7 +284,7 @@ impl Member {
             }
             error => return self.failed("JoinGroup", error, context),
         }
-        let grown = context.oracle.group(self.group).joined(response.generation_id, known);
+        let grown = context.oracle.group(self.group).joined(self.number, response.generation_id, known);
         context.oracle.note(grown);
         self.generation = response.generation_id;
         let leads = response.leader == response.member_id && !response.skip_assignment;
@@ -391,7 +391,7 @@ impl Member {
     fn commit(&mut self, offsets: Vec<(Place, i64)>, context: &mut Context<'_>) {
         let version = self.version(2, 7, 10);
         let group = context.oracle.group(self.group);
-        let number = |(place, offset)| (place, offset, group.committing(place, offset, self.generation));
+        let number = |(place, offset)| (place, offset, group.committing(self.number, place, offset, self.generation));
         let commits: Vec<_> = offsets.into_iter().map(number).collect();
         let request = OffsetCommitRequest {
             group_id: self.group_options.name.clone(),
