@@ -382,7 +382,11 @@ mod tests {
         assert_eq!(property(group.joined(2, 1, before)), None, "it asked before anybody knew");
         assert_eq!(property(group.joined(2, 1, known)), Some("GenerationsGrow"));
         group.removed();
-        assert_eq!(property(group.joined(2, 1, known)), None, "it may have been told of its former life or the new one");
+        assert_eq!(
+            property(group.joined(2, 1, known)),
+            None,
+            "it may have been told of its former life or the new one"
+        );
         assert_eq!(property(group.synced(2, "b", 2, &places)), None, "whose generation this is nobody knows");
         let known = group.generation();
         assert_eq!(property(group.joined(2, 1, known)), None);

@@ -1,12 +1,11 @@
-//! What a member owns in one generation, and how far it has got with it.
+//! What a member owns, and how far it has got with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::clock::SimTime;
 use crate::oracle::{GroupHistory, Place};
 
 /// See the [module](self).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Holding {
     /// Where the group has got to is not known yet.
     pub unknown: BTreeSet<Place>,
@@ -15,26 +14,12 @@ pub struct Holding {
     processed: BTreeMap<Place, i64>,
     /// What is known to be committed.
     pub committed: BTreeMap<Place, i64>,
-    /// The group has begun another generation.
-    pub must_rejoin: bool,
-    /// When to say something again.
-    pub heartbeat_at: SimTime,
-    /// When to commit again.
-    pub commit_at: SimTime,
 }
 
 impl Holding {
-    /// These places, of which nothing is known yet.
-    pub fn new(places: BTreeSet<Place>) -> Self {
-        Self {
-            unknown: places,
-            lost: BTreeSet::new(),
-            processed: BTreeMap::new(),
-            committed: BTreeMap::new(),
-            must_rejoin: false,
-            heartbeat_at: SimTime::default(),
-            commit_at: SimTime::default(),
-        }
+    /// Takes over places, of which nothing is known yet.
+    pub fn take_over(&mut self, places: &BTreeSet<Place>) {
+        self.unknown.extend(places);
     }
 
     /// Reading a place begins here, or begins anew; returns where it stood.

@@ -1,34 +1,33 @@
-//! A member of a group, on the classic protocol: it joins, leads if it must, reads what it is given from where the group
-//! has got to, commits what it has processed, and now and then stands still, vanishes or leaves.
+//! A member of a group: it joins, reads what it is given from where the group has got to, commits what it has processed,
+//! and now and then stands still, vanishes or leaves.
 //!
 //! What it has fetched counts as processed when it does the next thing, so that vanishing loses what it had in hand.
 
+mod classic;
 mod holding;
+mod offsets;
+mod reading;
 mod requests;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use highwater_core::ids::ConnectionId;
-use highwater_wire::join_group::JoinGroupRequestProtocol;
-use highwater_wire::leave_group::MemberIdentity;
 use highwater_wire::sync_group::SyncGroupRequestAssignment;
-use highwater_wire::{
-    AnyResponse, ErrorCode, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    ListOffsetsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchResponse, SyncGroupRequest,
-    SyncGroupResponse,
-};
+use highwater_wire::{AnyResponse, ErrorCode};
 
+use self::classic::Classic;
 use self::holding::Holding;
-use self::requests::{assigned, assignment, committed_topics, error_code, subscription};
+use self::reading::Reading;
+use self::requests::error_code;
 pub use self::requests::{fetched_offsets, find_coordinator, found_coordinator, offset_fetch};
-use super::consumer::{EARLIEST, list_offsets, listed_offset};
-use super::fetch::{Limits, Question, Reader};
+use super::fetch::Reader;
 use super::link::{Link, REDIAL_AFTER};
 use super::{Client, ClientEvent, Context};
 use crate::clock::SimTime;
 use crate::options::{GroupOptions, MemberOptions};
-use crate::oracle::{CommitAnswer, Generation, Place};
+use crate::oracle::{Generation, Place};
 use crate::rng::{Concern, Stream};
 
 /// See the [module](self).
@@ -46,9 +45,15 @@ pub struct Member {
     is_found: bool,
     member_id: String,
     generation: i32,
-    /// The partitions that there were when it told the group of them.
-    seen: Vec<Place>,
+    classic: Classic,
     phase: Phase,
+    holding: Holding,
+    /// Counts what it has owned so far: answers about records are of use only while it owns the same.
+    stint: u64,
+    /// When to say something again.
+    heartbeat_at: SimTime,
+    /// When to commit again.
+    commit_at: SimTime,
     /// Nothing runs before this; what happens meanwhile is noticed then.
     stalled_until: SimTime,
     unnoticed: Vec<ClientEvent>,
@@ -66,7 +71,8 @@ enum Phase {
     Joining,
     /// It has a generation, and hands this out if it leads.
     Syncing(Vec<SyncGroupRequestAssignment>),
-    Owning(Holding),
+    /// It owns something, or nothing, and keeps its place in the group.
+    Owning,
     Leaving,
 }
 
@@ -84,25 +90,6 @@ enum Asked {
     Commit(Vec<(Place, i64, usize)>),
     Leave,
 }
-
-/// What was asked about records, and in which generation.
-#[derive(Debug)]
-struct Reading {
-    generation: i32,
-    what: What,
-}
-
-#[derive(Debug)]
-enum What {
-    Fetch(Question),
-    Start(Place),
-}
-
-/// How much a member reads at once when nobody writes any more.
-const CATCHING_UP: Limits = Limits { wait_ms_max: 100, bytes_min: 1, bytes_max: 8 << 20, partition_bytes_max: 1 << 20 };
-
-/// Heartbeats within one session.
-const HEARTBEATS_PER_SESSION: u32 = 4;
 
 /// How long a client waits for an answer once everything is healed.
 const PATIENCE_AFTER_HEAL: Duration = Duration::from_secs(30);
@@ -123,8 +110,12 @@ impl Member {
             is_found: false,
             member_id: String::new(),
             generation: -1,
-            seen: Vec::new(),
+            classic: Classic::default(),
             phase: Phase::Joining,
+            holding: Holding::default(),
+            stint: 0,
+            heartbeat_at: SimTime::default(),
+            commit_at: SimTime::default(),
             stalled_until: SimTime::default(),
             unnoticed: Vec::new(),
             healed: false,
@@ -177,7 +168,7 @@ impl Member {
             context.trace.tell(context.now, self.coordinator.name(), || "vanishes".to_owned());
             self.hang_up(context);
             self.forget_group(context.now + a_while, context);
-        } else if self.rng.chance(self.options.leave_per_mille) && matches!(self.phase, Phase::Owning(_)) {
+        } else if self.rng.chance(self.options.leave_per_mille) && self.is_reading() {
             self.phase = Phase::Leaving;
         } else {
             return false;
@@ -201,8 +192,21 @@ impl Member {
     /// What it was given is not its own any more.
     fn give_up(&mut self, phase: Phase, context: &mut Context<'_>) {
         self.phase = phase;
-        self.reader.positions.clear();
+        self.take_over(&BTreeSet::new());
         context.oracle.group(self.group).gave_up(self.number);
+    }
+
+    /// It owns this now, and nothing else.
+    fn take_over(&mut self, places: &BTreeSet<Place>) {
+        self.stint += 1;
+        self.reader.positions.clear();
+        self.holding = Holding::default();
+        self.holding.take_over(places);
+        (self.heartbeat_at, self.commit_at) = (SimTime::default(), SimTime::default());
+    }
+
+    fn is_reading(&self) -> bool {
+        matches!(self.phase, Phase::Owning)
     }
 
     fn work(&mut self, context: &mut Context<'_>) {
@@ -212,8 +216,8 @@ impl Member {
             }
             self.phase = Phase::Joining;
         }
-        if let Phase::Owning(holding) = &mut self.phase {
-            holding.process(&self.reader.positions, context.oracle.group(self.group));
+        if self.is_reading() {
+            self.holding.process(&self.reader.positions, context.oracle.group(self.group));
         }
         self.ask_coordinator(context);
         self.read(context);
@@ -238,7 +242,7 @@ impl Member {
                 let assignments = assignments.clone();
                 self.sync(assignments, context);
             }
-            Phase::Owning(_) => self.keep(context),
+            Phase::Owning => self.keep(context),
             Phase::Leaving => self.leave(context),
         }
     }
@@ -251,221 +255,6 @@ impl Member {
 
     fn instance_id(&self) -> Option<String> {
         self.options.is_static.then(|| format!("static-{}", self.number))
-    }
-
-    fn join(&mut self, context: &mut Context<'_>) {
-        let version = self.version(0, 5, 9);
-        // A static member that comes back is not listened to: only its next join can tell the group of new partitions.
-        if !self.options.is_static || !self.member_id.is_empty() {
-            self.seen = context.oracle.places_of_group(self.group);
-        }
-        let topics = self.group_options.topics.iter().copied();
-        let metadata = subscription(topics, self.seen.len(), self.rng.between(0, 3) as i16, context.oracle);
-        let request = JoinGroupRequest {
-            group_id: self.group_options.name.clone(),
-            session_timeout_ms: self.group_options.session_timeout_ms,
-            rebalance_timeout_ms: self.group_options.rebalance_timeout_ms,
-            member_id: self.member_id.clone(),
-            group_instance_id: self.instance_id(),
-            protocol_type: "consumer".to_owned(),
-            protocols: vec![JoinGroupRequestProtocol { name: "range".to_owned(), metadata }],
-            reason: None,
-        };
-        let known = context.oracle.group(self.group).generation();
-        self.coordinator.ask(request, version, Asked::Join(known), context);
-    }
-
-    fn joined(&mut self, known: Generation, response: JoinGroupResponse, context: &mut Context<'_>) {
-        match error_code(response.error_code) {
-            ErrorCode::None => {}
-            ErrorCode::MemberIdRequired => {
-                self.member_id = response.member_id;
-                return self.ask_coordinator(context);
-            }
-            error => return self.failed("JoinGroup", error, context),
-        }
-        let grown = context.oracle.group(self.group).joined(self.number, response.generation_id, known);
-        context.oracle.note(grown);
-        self.generation = response.generation_id;
-        let leads = response.leader == response.member_id && !response.skip_assignment;
-        let assignments = if leads { self.assign(&response, context) } else { Vec::new() };
-        self.member_id = response.member_id;
-        self.phase = Phase::Syncing(assignments);
-        self.ask_coordinator(context);
-    }
-
-    /// Gives out every partition, beginning with a different member each time.
-    fn assign(&mut self, response: &JoinGroupResponse, context: &mut Context<'_>) -> Vec<SyncGroupRequestAssignment> {
-        let count = response.members.len();
-        let has_members = count > 0;
-        context.oracle.require(has_members, "Answers", || format!("a leader is not told whom it leads: {response:?}"));
-        if !has_members {
-            return Vec::new();
-        }
-        let places = context.oracle.places_of_group(self.group);
-        let shift = self.rng.index(count);
-        let of = |index: usize| {
-            let mine = places.iter().enumerate().filter(move |(at, _)| (at + shift) % count == index);
-            mine.map(|(_, place)| *place)
-        };
-        let members = response.members.iter().enumerate().map(|(index, member)| SyncGroupRequestAssignment {
-            member_id: member.member_id.clone(),
-            assignment: assignment(of(index), context.oracle),
-        });
-        members.collect()
-    }
-
-    fn sync(&mut self, assignments: Vec<SyncGroupRequestAssignment>, context: &mut Context<'_>) {
-        let version = self.version(0, 3, 5);
-        let request = SyncGroupRequest {
-            group_id: self.group_options.name.clone(),
-            generation_id: self.generation,
-            member_id: self.member_id.clone(),
-            group_instance_id: self.instance_id(),
-            protocol_type: Some("consumer".to_owned()),
-            protocol_name: Some("range".to_owned()),
-            assignments,
-        };
-        self.coordinator.ask(request, version, Asked::Sync, context);
-    }
-
-    fn synced(&mut self, response: &SyncGroupResponse, context: &mut Context<'_>) {
-        match error_code(response.error_code) {
-            ErrorCode::None => {}
-            error => return self.failed("SyncGroup", error, context),
-        }
-        let Some(places) = assigned(&response.assignment, context.oracle) else {
-            return context.oracle.require(false, "Answers", || format!("nobody assigns {:?}", response.assignment));
-        };
-        context.trace.tell(context.now, self.coordinator.name(), || {
-            format!("owns {places:?} in generation {}", self.generation)
-        });
-        let owner = self.instance_id().unwrap_or_else(|| self.member_id.clone());
-        let synced = context.oracle.group(self.group).synced(self.number, &owner, self.generation, &places);
-        context.oracle.note(synced);
-        self.reader.positions.clear();
-        self.phase = Phase::Owning(Holding::new(places));
-        self.ask_coordinator(context);
-    }
-
-    /// What a member does while nothing changes.
-    fn keep(&mut self, context: &mut Context<'_>) {
-        let Phase::Owning(holding) = &mut self.phase else { unreachable!("the caller has looked") };
-        if holding.must_rejoin || self.seen != context.oracle.places_of_group(self.group) {
-            let uncommitted = holding.uncommitted();
-            if !uncommitted.is_empty() && self.rng.chance(700) {
-                return self.commit(uncommitted, context);
-            }
-            self.give_up(Phase::Joining, context);
-            return self.join(context);
-        }
-        if holding.heartbeat_at <= context.now {
-            let session = Duration::from_millis(self.group_options.session_timeout_ms as u64);
-            holding.heartbeat_at = context.now + session / HEARTBEATS_PER_SESSION;
-            return self.heartbeat(context);
-        }
-        if !holding.unknown.is_empty() {
-            let version = self.rng.between(1, 10) as i16;
-            let request = offset_fetch(&self.group_options.name, &holding.unknown, version, context.oracle);
-            let asked = context.oracle.group(self.group).tick();
-            return self.coordinator.ask(request, version, Asked::Offsets(asked), context);
-        }
-        let uncommitted = holding.uncommitted();
-        if !uncommitted.is_empty() && (holding.commit_at <= context.now || self.quiet) {
-            holding.commit_at = context.now + self.options.commit.pick(&mut self.rng);
-            self.commit(uncommitted, context);
-        }
-    }
-
-    fn heartbeat(&mut self, context: &mut Context<'_>) {
-        let version = self.version(0, 3, 4);
-        let request = HeartbeatRequest {
-            group_id: self.group_options.name.clone(),
-            generation_id: self.generation,
-            member_id: self.member_id.clone(),
-            group_instance_id: self.instance_id(),
-        };
-        self.coordinator.ask(request, version, Asked::Heartbeat, context);
-    }
-
-    fn commit(&mut self, offsets: Vec<(Place, i64)>, context: &mut Context<'_>) {
-        let version = self.version(2, 7, 10);
-        let group = context.oracle.group(self.group);
-        let number = |(place, offset)| (place, offset, group.committing(self.number, place, offset, self.generation));
-        let commits: Vec<_> = offsets.into_iter().map(number).collect();
-        let request = OffsetCommitRequest {
-            group_id: self.group_options.name.clone(),
-            generation_id_or_member_epoch: self.generation,
-            member_id: self.member_id.clone(),
-            group_instance_id: self.instance_id(),
-            topics: committed_topics(&commits, version, context.oracle),
-            ..Default::default()
-        };
-        self.coordinator.ask(request, version, Asked::Commit(commits), context);
-    }
-
-    fn committed(
-        &mut self,
-        commits: Vec<(Place, i64, usize)>,
-        response: &OffsetCommitResponse,
-        context: &mut Context<'_>,
-    ) {
-        let rows: Vec<_> = response.topics.iter().flat_map(|topic| &topic.partitions).collect();
-        let complete = rows.len() == commits.len();
-        context.oracle.require(complete, "Answers", || format!("{commits:?} are answered {response:?}"));
-        let mut failure = None;
-        // Commits stand by topic and partition, and so do the answers.
-        for ((place, offset, number), row) in commits.into_iter().zip(rows) {
-            let ordered = row.partition_index == place.partition;
-            context.oracle.require(ordered, "Answers", || format!("{place} is answered {row:?}"));
-            let error = error_code(row.error_code);
-            context.oracle.group(self.group).commit_answered(number, commit_answer(error));
-            match (&mut self.phase, error) {
-                (Phase::Owning(holding), ErrorCode::None) => {
-                    holding.committed.insert(place, offset);
-                }
-                (_, ErrorCode::None) => {}
-                (_, error) => failure = Some(error),
-            }
-        }
-        if let Some(error) = failure {
-            self.failed("OffsetCommit", error, context);
-        }
-    }
-
-    fn looked_up(&mut self, asked: u64, response: &OffsetFetchResponse, context: &mut Context<'_>) {
-        let found = match fetched_offsets(response, context.oracle) {
-            Ok(found) => found,
-            Err(error) => return self.failed("OffsetFetch", error, context),
-        };
-        for (place, offset, note) in found {
-            let fetched = context.oracle.group(self.group).fetched(asked, place, offset, &note);
-            context.oracle.note(fetched);
-            let Phase::Owning(holding) = &mut self.phase else { continue };
-            if !holding.unknown.remove(&place) {
-                continue;
-            }
-            if offset < 0 {
-                holding.lost.insert(place);
-            } else {
-                holding.begin(place, offset);
-                holding.committed.insert(place, offset);
-                self.reader.positions.insert(place, offset);
-            }
-        }
-    }
-
-    fn leave(&mut self, context: &mut Context<'_>) {
-        let version = self.version(0, 3, 5);
-        let member_id = self.member_id.clone();
-        let mut request = LeaveGroupRequest { group_id: self.group_options.name.clone(), ..Default::default() };
-        if version < 3 {
-            request.member_id = member_id;
-        } else {
-            let group_instance_id = self.instance_id();
-            request.members = vec![MemberIdentity { member_id, group_instance_id, reason: None }];
-        }
-        self.coordinator.ask(request, version, Asked::Leave, context);
     }
 
     fn has_left(&mut self, context: &mut Context<'_>) {
@@ -483,7 +272,7 @@ impl Member {
             }
             ErrorCode::IllegalGeneration | ErrorCode::GroupIdNotFound => self.give_up(Phase::Joining, context),
             ErrorCode::RebalanceInProgress => match &mut self.phase {
-                Phase::Owning(holding) => holding.must_rejoin = true,
+                Phase::Owning => self.classic.must_rejoin = true,
                 Phase::Away(_) | Phase::Leaving => {}
                 Phase::Joining | Phase::Syncing(_) => self.phase = Phase::Joining,
             },
@@ -527,72 +316,6 @@ impl Member {
             self.has_left(context);
         }
         context.wake_after(REDIAL_AFTER);
-    }
-
-    /// Reads on in what it owns.
-    fn read(&mut self, context: &mut Context<'_>) {
-        let Phase::Owning(holding) = &self.phase else { return };
-        if self.data.in_flight() > 0 {
-            return;
-        }
-        if !self.data.is_connected() {
-            return self.data.dial(0, context);
-        }
-        let generation = self.generation;
-        if let Some(place) = holding.lost.first().copied() {
-            let version = self.rng.between(1, 11) as i16;
-            let reading = Reading { generation, what: What::Start(place) };
-            return self.data.ask(list_offsets(place, EARLIEST, context), version, reading, context);
-        }
-        if self.reader.positions.is_empty() {
-            return;
-        }
-        let options = &self.options.reading;
-        let limits = Limits {
-            wait_ms_max: options.wait_ms_max,
-            bytes_min: options.bytes_min,
-            bytes_max: options.bytes_max,
-            partition_bytes_max: options.partition_bytes_max,
-        };
-        let limits = if self.quiet { CATCHING_UP } else { limits };
-        let (request, question) = self.reader.request(limits, context);
-        self.data.ask(request, self.reader.version(), Reading { generation, what: What::Fetch(question) }, context);
-    }
-
-    fn has_read(&mut self, reading: Reading, response: AnyResponse, context: &mut Context<'_>) {
-        let Phase::Owning(holding) = &mut self.phase else { return };
-        if reading.generation != self.generation {
-            return;
-        }
-        match (reading.what, response) {
-            (What::Fetch(question), AnyResponse::Fetch(response)) => {
-                let learnt = self.reader.answered(&question, &response, context);
-                for place in learnt.out_of_range {
-                    self.reader.positions.remove(&place);
-                    holding.lost.insert(place);
-                }
-            }
-            (What::Start(place), AnyResponse::ListOffsets(response)) => self.found_start(place, &response, context),
-            (what, response) => {
-                context.oracle.require(false, "Answers", || format!("{what:?} is answered with {response:?}"));
-            }
-        }
-    }
-
-    /// The partition begins here; what the group has not read before that is gone.
-    fn found_start(&mut self, place: Place, response: &ListOffsetsResponse, context: &mut Context<'_>) {
-        let Phase::Owning(holding) = &mut self.phase else { return };
-        match listed_offset(response) {
-            Ok(Some((_, offset))) => {
-                let from = holding.begin(place, offset);
-                context.oracle.group(self.group).delivered(place, from, offset);
-                self.reader.positions.insert(place, offset);
-            }
-            Err(error) if error.retriable() => {}
-            other => {
-                context.oracle.require(false, "Answers", || format!("{place} has no beginning: {other:?}"));
-            }
-        }
     }
 
     fn frame(&mut self, id: ConnectionId, frame: &Bytes, context: &mut Context<'_>) {
@@ -653,21 +376,5 @@ impl Client for Member {
             "{} ({member_id:?}, generation {generation}) is {phase:?}, waits for {waits:?}",
             self.coordinator.name()
         )
-    }
-}
-
-/// Whether a commit with this answer has happened.
-fn commit_answer(error: ErrorCode) -> CommitAnswer {
-    match error {
-        ErrorCode::None => CommitAnswer::Acknowledged,
-        ErrorCode::IllegalGeneration
-        | ErrorCode::UnknownMemberId
-        | ErrorCode::FencedInstanceId
-        | ErrorCode::RebalanceInProgress
-        | ErrorCode::GroupIdNotFound
-        | ErrorCode::CoordinatorLoadInProgress
-        | ErrorCode::UnknownTopicOrPartition
-        | ErrorCode::UnknownTopicId => CommitAnswer::Refused,
-        _ => CommitAnswer::Unclear,
     }
 }

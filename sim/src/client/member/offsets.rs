@@ -1,0 +1,108 @@
+//! A member commits what it has processed, and asks where to begin with what it was given.
+
+use highwater_wire::{ErrorCode, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchResponse};
+
+use super::requests::{committed_topics, error_code, fetched_offsets, offset_fetch};
+use super::{Asked, Member};
+use crate::client::Context;
+use crate::oracle::{CommitAnswer, Place};
+
+impl Member {
+    /// Looks up where the group has got to, or commits, if there is anything to be looked up or committed.
+    pub(super) fn tend_offsets(&mut self, context: &mut Context<'_>) {
+        if !self.holding.unknown.is_empty() {
+            return self.look_up(context);
+        }
+        let uncommitted = self.holding.uncommitted();
+        if !uncommitted.is_empty() && (self.commit_at <= context.now || self.quiet) {
+            self.commit_at = context.now + self.options.commit.pick(&mut self.rng);
+            self.commit(uncommitted, context);
+        }
+    }
+
+    fn look_up(&mut self, context: &mut Context<'_>) {
+        let version = self.rng.between(1, 10) as i16;
+        let request = offset_fetch(&self.group_options.name, &self.holding.unknown, version, context.oracle);
+        let asked = context.oracle.group(self.group).tick();
+        self.coordinator.ask(request, version, Asked::Offsets(asked), context);
+    }
+
+    pub(super) fn looked_up(&mut self, asked: u64, response: &OffsetFetchResponse, context: &mut Context<'_>) {
+        let found = match fetched_offsets(response, context.oracle) {
+            Ok(found) => found,
+            Err(error) => return self.failed("OffsetFetch", error, context),
+        };
+        for (place, offset, note) in found {
+            let fetched = context.oracle.group(self.group).fetched(asked, place, offset, &note);
+            context.oracle.note(fetched);
+            if !self.holding.unknown.remove(&place) {
+                continue;
+            }
+            if offset < 0 {
+                self.holding.lost.insert(place);
+            } else {
+                self.holding.begin(place, offset);
+                self.holding.committed.insert(place, offset);
+                self.reader.positions.insert(place, offset);
+            }
+        }
+    }
+
+    pub(super) fn commit(&mut self, offsets: Vec<(Place, i64)>, context: &mut Context<'_>) {
+        let version = self.version(2, 7, 10);
+        let group = context.oracle.group(self.group);
+        let number = |(place, offset)| (place, offset, group.committing(self.number, place, offset, self.generation));
+        let commits: Vec<_> = offsets.into_iter().map(number).collect();
+        let request = OffsetCommitRequest {
+            group_id: self.group_options.name.clone(),
+            generation_id_or_member_epoch: self.generation,
+            member_id: self.member_id.clone(),
+            group_instance_id: self.instance_id(),
+            topics: committed_topics(&commits, version, context.oracle),
+            ..Default::default()
+        };
+        self.coordinator.ask(request, version, Asked::Commit(commits), context);
+    }
+
+    pub(super) fn committed(
+        &mut self,
+        commits: Vec<(Place, i64, usize)>,
+        response: &OffsetCommitResponse,
+        context: &mut Context<'_>,
+    ) {
+        let rows: Vec<_> = response.topics.iter().flat_map(|topic| &topic.partitions).collect();
+        let complete = rows.len() == commits.len();
+        context.oracle.require(complete, "Answers", || format!("{commits:?} are answered {response:?}"));
+        let mut failure = None;
+        // Commits stand by topic and partition, and so do the answers.
+        for ((place, offset, number), row) in commits.into_iter().zip(rows) {
+            let ordered = row.partition_index == place.partition;
+            context.oracle.require(ordered, "Answers", || format!("{place} is answered {row:?}"));
+            let error = error_code(row.error_code);
+            context.oracle.group(self.group).commit_answered(number, commit_answer(error));
+            match error {
+                ErrorCode::None => drop(self.holding.committed.insert(place, offset)),
+                error => failure = Some(error),
+            }
+        }
+        if let Some(error) = failure {
+            self.failed("OffsetCommit", error, context);
+        }
+    }
+}
+
+/// Whether a commit with this answer has happened.
+fn commit_answer(error: ErrorCode) -> CommitAnswer {
+    match error {
+        ErrorCode::None => CommitAnswer::Acknowledged,
+        ErrorCode::IllegalGeneration
+        | ErrorCode::UnknownMemberId
+        | ErrorCode::FencedInstanceId
+        | ErrorCode::RebalanceInProgress
+        | ErrorCode::GroupIdNotFound
+        | ErrorCode::CoordinatorLoadInProgress
+        | ErrorCode::UnknownTopicOrPartition
+        | ErrorCode::UnknownTopicId => CommitAnswer::Refused,
+        _ => CommitAnswer::Unclear,
+    }
+}
