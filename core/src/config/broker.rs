@@ -7,13 +7,14 @@ use std::time::Duration;
 use super::Configs;
 use super::broker_keys::{ALIASES, BROKER_KEYS, broker_key};
 use super::error::{ConfigError, Refusal, nearest};
+use super::group::check_group_defaults;
 use super::key::Value;
 use super::layers::{Layers, effective};
 use super::listener::{Listener, parse_listeners};
 use super::reader::{Reader, known};
 use super::topic::TopicConfig;
 use super::topic_keys::topic_key;
-use crate::group::{ConsumerGroupConfig, GroupConfig, MigrationPolicy};
+use crate::group::{ConsumerGroupConfig, GroupConfig, MemberTimes, MigrationPolicy};
 use crate::ids::BrokerId;
 use crate::partition::CleanerConfig;
 
@@ -154,6 +155,7 @@ impl BrokerConfig {
             let key = known(broker_key(name), name);
             effective(key, &layers.broker_settings(key))
         });
+        check_group_defaults(&read)?;
         let config = Self {
             node_id: BrokerId(read.integer("node.id")),
             rack: read.maybe_text("broker.rack"),
@@ -195,21 +197,21 @@ impl BrokerConfig {
     fn refuse_what_cannot_work(&self) -> Result<(), Refusal> {
         let topics = self.topic_defaults();
         if topics.max_message_bytes > self.socket_request_max_bytes {
-            return Err(contradiction(
+            return Err(Refusal::contradiction(
                 "message.max.bytes",
                 "socket.request.max.bytes",
                 "a batch of that size would not fit into any request; lower the one or raise the other",
             ));
         }
         if topics.min_compaction_lag_ms > topics.max_compaction_lag_ms {
-            return Err(contradiction(
+            return Err(Refusal::contradiction(
                 "log.cleaner.min.compaction.lag.ms",
                 "log.cleaner.max.compaction.lag.ms",
                 "the minimum must not be larger than the maximum",
             ));
         }
         if self.groups.min_session_timeout > self.groups.max_session_timeout {
-            return Err(contradiction(
+            return Err(Refusal::contradiction(
                 "group.min.session.timeout.ms",
                 "group.max.session.timeout.ms",
                 "the minimum must not be larger than the maximum",
@@ -246,14 +248,10 @@ fn refuse_contradictions(settings: &Configs) -> Result<(), Refusal> {
     for row in UNITS {
         let mut set = row.iter().filter(|key| settings.contains_key(**key));
         if let (Some(first), Some(second)) = (set.next(), set.next()) {
-            return Err(contradiction(first, second, "they say the same in different units; set only one"));
+            return Err(Refusal::contradiction(first, second, "they say the same in different units; set only one"));
         }
     }
     Ok(())
-}
-
-fn contradiction(first: &str, second: &str, reason: &str) -> Refusal {
-    Refusal::Contradiction { first: first.to_owned(), second: second.to_owned(), reason: reason.to_owned() }
 }
 
 fn canonical(name: &str) -> &str {
@@ -301,8 +299,10 @@ fn groups<F: Fn(&str) -> Option<Value>>(read: &Reader<F>) -> GroupConfig {
         offsets_retention: Duration::from_secs(60 * read.integer::<u64>("offsets.retention.minutes")),
         offsets_retention_check_interval: millis("offsets.retention.check.interval.ms"),
         consumer: ConsumerGroupConfig {
-            session_timeout: millis("group.consumer.session.timeout.ms"),
-            heartbeat_interval: millis("group.consumer.heartbeat.interval.ms"),
+            times: MemberTimes {
+                session_timeout: millis("group.consumer.session.timeout.ms"),
+                heartbeat_interval: millis("group.consumer.heartbeat.interval.ms"),
+            },
             max_size: read.integer("group.consumer.max.size"),
             migration: migration_policy(&read.text("group.consumer.migration.policy")),
         },
@@ -392,6 +392,11 @@ mod tests {
             &[("log.retention.ms", "1", "a file"), ("log.retention.hours", "1", "the environment")],
             "log.retention.ms and log.retention.hours contradict each other: \
              they say the same in different units; set only one (set by a file and the environment)",
+        );
+        refused(
+            &[("group.consumer.session.timeout.ms", "30000", "--set")],
+            "group.consumer.session.timeout.ms and group.consumer.min.session.timeout.ms contradict each other: \
+             the default must not be smaller than the minimum (set by --set)",
         );
         refused(
             &[("socket.request.max.bytes", "1000", "--set")],

@@ -1,6 +1,6 @@
 //! The keys of a broker.
 
-use super::key::{Check, Key, Kind};
+use super::key::{self, Check, Key, Kind};
 
 const MAX_INT: &str = "2147483647";
 const MAX_LONG: &str = "9223372036854775807";
@@ -93,7 +93,23 @@ pub const BROKER_KEYS: &[Key] = &[
         Kind::Int,
         Some("5000"),
         Check::AtLeast(1),
-        "How often a member of a consumer group is asked to send a heartbeat.",
+        "The default of the groups' consumer.heartbeat.interval.ms.",
+    )
+    .read_only(),
+    Key::new(
+        "group.consumer.max.heartbeat.interval.ms",
+        Kind::Int,
+        Some("15000"),
+        Check::AtLeast(1),
+        "The longest consumer.heartbeat.interval.ms that a group may have.",
+    )
+    .read_only(),
+    Key::new(
+        "group.consumer.max.session.timeout.ms",
+        Kind::Int,
+        Some("60000"),
+        Check::AtLeast(1),
+        "The longest consumer.session.timeout.ms that a group may have.",
     )
     .read_only(),
     Key::new(
@@ -113,11 +129,27 @@ pub const BROKER_KEYS: &[Key] = &[
     )
     .read_only(),
     Key::new(
+        "group.consumer.min.heartbeat.interval.ms",
+        Kind::Int,
+        Some("5000"),
+        Check::AtLeast(1),
+        "The shortest consumer.heartbeat.interval.ms that a group may have.",
+    )
+    .read_only(),
+    Key::new(
+        "group.consumer.min.session.timeout.ms",
+        Kind::Int,
+        Some("45000"),
+        Check::AtLeast(1),
+        "The shortest consumer.session.timeout.ms that a group may have.",
+    )
+    .read_only(),
+    Key::new(
         "group.consumer.session.timeout.ms",
         Kind::Int,
         Some("45000"),
         Check::AtLeast(1),
-        "How long nothing may be heard of a member of a consumer group before it is put out.",
+        "The default of the groups' consumer.session.timeout.ms.",
     )
     .read_only(),
     Key::new(
@@ -539,8 +571,7 @@ pub(super) const ALIASES: &[(&str, &str)] = &[("broker.id", "node.id"), ("log.di
 
 /// The key with this name.
 pub fn broker_key(name: &str) -> Option<&'static Key> {
-    let at = BROKER_KEYS.binary_search_by(|key| key.name.cmp(name)).ok()?;
-    Some(&BROKER_KEYS[at])
+    key::find(BROKER_KEYS, name)
 }
 
 fn positive(text: &str) -> Result<(), String> {

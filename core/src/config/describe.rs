@@ -5,6 +5,7 @@ use highwater_wire::describe_configs::{DescribeConfigsResourceResult, DescribeCo
 
 use super::Configs;
 use super::broker_keys::{BROKER_KEYS, broker_key};
+use super::group_keys::GROUP_KEYS;
 use super::key::{Key, Update, Value};
 use super::layers::{Layers, Setting, Source, effective};
 use super::topic_keys::TOPIC_KEYS;
@@ -33,6 +34,12 @@ impl Detail<'_> {
 pub fn topic_rows(topic: &Configs, broker: &Layers<'_>, detail: Detail<'_>) -> Vec<DescribeConfigsResourceResult> {
     let keys = TOPIC_KEYS.iter().filter(|key| detail.wants(key));
     keys.map(|key| row(key, &broker.topic_settings(topic, key), detail)).collect()
+}
+
+/// The rows of a group with these values of its own.
+pub fn group_rows(group: &Configs, broker: &Layers<'_>, detail: Detail<'_>) -> Vec<DescribeConfigsResourceResult> {
+    let keys = GROUP_KEYS.iter().filter(|key| detail.wants(key));
+    keys.map(|key| row(key, &broker.group_settings(group, key), detail)).collect()
 }
 
 /// The rows of a broker.
@@ -117,17 +124,22 @@ fn synonym(key: &Key, setting: &Setting<'_>) -> DescribeConfigsSynonym {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::topic_key;
 
     fn configs(pairs: &[(&str, &str)]) -> Configs {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
-    fn describe(topic: &[(&str, &str)], default: &[(&str, &str)], fixed: &[(&str, &str)], key: &str) -> String {
-        let (topic, default, fixed, none) = (configs(topic), configs(default), configs(fixed), Configs::new());
+    /// What is said of a key of a topic or group.
+    fn describe(own: &[(&str, &str)], default: &[(&str, &str)], fixed: &[(&str, &str)], key: &str) -> String {
+        let (own, default, fixed, none) = (configs(own), configs(default), configs(fixed), Configs::new());
         let layers = Layers { dynamic: &none, dynamic_default: &default, fixed: &fixed };
         let keys = [key.to_owned()];
         let detail = Detail { keys: Some(&keys), synonyms: true, documentation: false };
-        let rows = topic_rows(&topic, &layers, detail);
+        let rows = match topic_key(key) {
+            Some(_) => topic_rows(&own, &layers, detail),
+            None => group_rows(&own, &layers, detail),
+        };
         let [row] = rows.as_slice() else { panic!("{} rows for {key}", rows.len()) };
         let synonyms: Vec<_> = row
             .synonyms
@@ -142,8 +154,8 @@ mod tests {
         let own = [("retention.ms", " 5 ")];
         let default = [("log.retention.ms", "7")];
         let fixed = [("log.retention.hours", "1")];
-        let check = |topic: &[_], default: &[_], fixed: &[_], key, expected: &str| {
-            assert_eq!(describe(topic, default, fixed, key), expected);
+        let check = |own: &[_], default: &[_], fixed: &[_], key, expected: &str| {
+            assert_eq!(describe(own, default, fixed, key), expected);
         };
         check(&[], &[], &[], "retention.ms", "604800000 5 []");
         check(&[], &[], &[], "retention.bytes", "-1 5 [log.retention.bytes=-1:5]");
@@ -156,6 +168,14 @@ mod tests {
             &fixed,
             "retention.ms",
             "5 1 [retention.ms=5:1 log.retention.ms=7:3 log.retention.hours=1:4 log.retention.hours=168:5]",
+        );
+        check(
+            &[("consumer.session.timeout.ms", "50000")],
+            &[],
+            &[("group.consumer.session.timeout.ms", "47000")],
+            "consumer.session.timeout.ms",
+            "50000 8 [consumer.session.timeout.ms=50000:8 group.consumer.session.timeout.ms=47000:4 \
+             group.consumer.session.timeout.ms=45000:5]",
         );
     }
 

@@ -1,6 +1,6 @@
 //! Why a configuration is refused, in words for the person who wrote it.
 
-/// Why one key and value of a topic or broker is refused.
+/// Why one key and value of a topic, group or broker is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// There is no such key.
@@ -31,6 +31,12 @@ pub enum Refusal {
         /// Why, and what to do.
         reason: String,
     },
+}
+
+impl Refusal {
+    pub(super) fn contradiction(first: &str, second: &str, reason: &str) -> Self {
+        Self::Contradiction { first: first.to_owned(), second: second.to_owned(), reason: reason.to_owned() }
+    }
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

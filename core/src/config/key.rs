@@ -1,5 +1,6 @@
 //! One key: its type, default, permitted values and documentation.
 
+use super::error::{Refusal, nearest};
 use crate::limits;
 
 /// A value's type, with DescribeConfigs' code for it.
@@ -55,13 +56,23 @@ pub enum Update {
     Dynamic,
 }
 
-/// A broker's key that gives a topic's key its default.
+/// A broker's key that gives a key of a topic or group its default.
 #[derive(Clone, Copy, Debug)]
 pub struct Synonym {
     /// The broker's key.
     pub key: &'static str,
     /// How much larger its unit is: a value in hours stands for 3,600,000 times as many milliseconds.
     pub scale: i64,
+}
+
+impl Synonym {
+    pub(super) const fn same(key: &'static str) -> Self {
+        Self::scaled(key, 1)
+    }
+
+    pub(super) const fn scaled(key: &'static str, scale: i64) -> Self {
+        Self { key, scale }
+    }
 }
 
 /// A key that can be configured.
@@ -81,7 +92,7 @@ pub struct Key {
     pub internal: bool,
     /// Whether Highwater acts on it; if not, the value is only kept.
     pub acted_on: bool,
-    /// A topic key's defaults on the broker, the one that counts most first.
+    /// The defaults of a topic's or group's key on the broker, the one that counts most first.
     pub synonyms: &'static [Synonym],
     /// What it is for.
     doc: &'static str,
@@ -103,7 +114,7 @@ pub enum Value {
 }
 
 impl Key {
-    /// A topic's key, or with [`Key::read_only`] and friends any other.
+    /// A topic's or group's key, or with [`Key::read_only`] and friends any other.
     pub const fn new(
         name: &'static str,
         kind: Kind,
@@ -220,6 +231,24 @@ impl Key {
             ) => Ok(()),
         }
     }
+}
+
+/// The key of a sorted table with this name.
+pub(super) fn find(keys: &'static [Key], name: &str) -> Option<&'static Key> {
+    let at = keys.binary_search_by(|key| key.name.cmp(name)).ok()?;
+    Some(&keys[at])
+}
+
+/// Reads a value of the key of a sorted table with this name.
+///
+/// # Errors
+/// If there is no such key or it does not take the value.
+pub(super) fn parse_in(keys: &'static [Key], name: &str, value: &str) -> Result<Value, Refusal> {
+    let Some(key) = find(keys, name) else {
+        let nearest = nearest(name, keys.iter().map(|key| key.name)).map(str::to_owned);
+        return Err(Refusal::UnknownKey { key: name.to_owned(), nearest });
+    };
+    key.parse(value).map_err(|reason| Refusal::InvalidValue { key: name.to_owned(), value: value.to_owned(), reason })
 }
 
 fn integer(text: &str, min: i64, max: i64) -> Result<Value, String> {

@@ -19,12 +19,14 @@ pub enum Source {
     StaticBroker = 4,
     /// Nowhere: the key's default.
     Default = 5,
+    /// On the group.
+    Group = 8,
 }
 
 /// A value, under the name by which it was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting<'a> {
-    /// The key: the topic's or one of its synonyms on the broker.
+    /// The key: the topic's or group's, or one of its synonyms on the broker.
     pub name: &'static str,
     /// As it was written.
     pub value: &'a str,
@@ -56,7 +58,16 @@ impl<'a> Layers<'a> {
     /// Every place where a topic's key has a value, the one that counts first. Empty where only the topic key's own
     /// default counts.
     pub fn topic_settings(&self, topic: &'a Configs, key: &'static Key) -> Vec<Setting<'a>> {
-        let own = setting(topic, key, Source::Topic, 1);
+        self.own_settings(topic, Source::Topic, key)
+    }
+
+    /// Every place where a group's key has a value, the one that counts first.
+    pub fn group_settings(&self, group: &'a Configs, key: &'static Key) -> Vec<Setting<'a>> {
+        self.own_settings(group, Source::Group, key)
+    }
+
+    fn own_settings(&self, configs: &'a Configs, source: Source, key: &'static Key) -> Vec<Setting<'a>> {
+        let own = setting(configs, key, source, 1);
         let synonyms = || {
             let broker = |name| broker_key(name).expect("a test finds every synonym in the broker's table");
             key.synonyms.iter().map(move |synonym| (broker(synonym.key), synonym.scale))

@@ -2,8 +2,8 @@
 
 use super::BrokerConfig;
 use super::Configs;
-use super::error::{Refusal, nearest};
-use super::key::Value;
+use super::error::Refusal;
+use super::key::{Value, parse_in};
 use super::layers::{Layers, effective};
 use super::reader::{Reader, known};
 use super::topic_keys::{TOPIC_KEYS, topic_key};
@@ -178,12 +178,7 @@ fn millis(value: u64) -> i64 {
 /// # Errors
 /// If there is no such key or it does not take the value.
 pub fn check_topic_value(name: &str, value: &str) -> Result<(), Refusal> {
-    let Some(key) = topic_key(name) else {
-        let nearest = nearest(name, TOPIC_KEYS.iter().map(|key| key.name)).map(str::to_owned);
-        return Err(Refusal::UnknownKey { key: name.to_owned(), nearest });
-    };
-    let invalid = |reason| Refusal::InvalidValue { key: name.to_owned(), value: value.to_owned(), reason };
-    key.parse(value).map(drop).map_err(invalid)
+    parse_in(TOPIC_KEYS, name, value).map(drop)
 }
 
 /// Checks that a topic's values go together, with what counts on this broker where it has none.
@@ -193,11 +188,11 @@ pub fn check_topic_value(name: &str, value: &str) -> Result<(), Refusal> {
 pub fn check_topic_configs(topic: &Configs, broker: &Layers<'_>) -> Result<(), Refusal> {
     let resolved = TopicConfig::resolve(topic, broker);
     if resolved.min_compaction_lag_ms > resolved.max_compaction_lag_ms {
-        return Err(Refusal::Contradiction {
-            first: "min.compaction.lag.ms".into(),
-            second: "max.compaction.lag.ms".into(),
-            reason: "the minimum must not be larger than the maximum".into(),
-        });
+        return Err(Refusal::contradiction(
+            "min.compaction.lag.ms",
+            "max.compaction.lag.ms",
+            "the minimum must not be larger than the maximum",
+        ));
     }
     Ok(())
 }

@@ -1,18 +1,10 @@
 //! The keys of a topic.
 
-use super::key::{Check, Key, Kind, Synonym};
+use super::key::{self, Check, Key, Kind, Synonym};
 
 const MAX_LONG: &str = "9223372036854775807";
 const HOUR_MS: i64 = 3_600_000;
 const MINUTE_MS: i64 = 60_000;
-
-const fn same(key: &'static str) -> Synonym {
-    Synonym { key, scale: 1 }
-}
-
-const fn scaled(key: &'static str, scale: i64) -> Synonym {
-    Synonym { key, scale }
-}
 
 /// All keys of a topic, sorted by name.
 pub const TOPIC_KEYS: &[Key] = &[
@@ -24,7 +16,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         "What becomes of old records: delete removes segments by age and size, compact keeps only the newest record of \
          each key. Both may be named.",
     )
-    .from(&[same("log.cleanup.policy")]),
+    .from(&[Synonym::same("log.cleanup.policy")]),
     Key::new(
         "compression.gzip.level",
         Kind::Int,
@@ -32,7 +24,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::BetweenOr(1, 9, -1),
         "The level for compression.type=gzip; -1 is the codec's own default.",
     )
-    .from(&[same("compression.gzip.level")]),
+    .from(&[Synonym::same("compression.gzip.level")]),
     Key::new(
         "compression.lz4.level",
         Kind::Int,
@@ -41,7 +33,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         "The level for compression.type=lz4. Highwater's codec has a single level.",
     )
     .only_kept()
-    .from(&[same("compression.lz4.level")]),
+    .from(&[Synonym::same("compression.lz4.level")]),
     Key::new(
         "compression.type",
         Kind::String,
@@ -49,7 +41,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]),
         "How batches are compressed on disk; producer leaves them as they arrive.",
     )
-    .from(&[same("compression.type")]),
+    .from(&[Synonym::same("compression.type")]),
     Key::new(
         "compression.zstd.level",
         Kind::Int,
@@ -57,7 +49,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::Between(-131_072, 22),
         "The level for compression.type=zstd.",
     )
-    .from(&[same("compression.zstd.level")]),
+    .from(&[Synonym::same("compression.zstd.level")]),
     Key::new(
         "delete.retention.ms",
         Kind::Long,
@@ -65,7 +57,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::AtLeast(0),
         "How long a compacted topic keeps the marks of deleted keys, counted from the compaction that meets them first.",
     )
-    .from(&[same("log.cleaner.delete.retention.ms")]),
+    .from(&[Synonym::same("log.cleaner.delete.retention.ms")]),
     Key::new(
         "file.delete.delay.ms",
         Kind::Long,
@@ -74,7 +66,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         "How long a removed segment's file stays. Highwater removes it at once: readers keep what they hold.",
     )
     .only_kept()
-    .from(&[same("log.segment.delete.delay.ms")]),
+    .from(&[Synonym::same("log.segment.delete.delay.ms")]),
     Key::new(
         "flush",
         Kind::String,
@@ -83,7 +75,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         "Highwater's own: when a record counts as written. sync waits until it is durable, so it survives losing power; \
          page-cache, as Apache Kafka does it, only until the operating system has it.",
     )
-    .from(&[same("log.flush")]),
+    .from(&[Synonym::same("log.flush")]),
     Key::new(
         "flush.messages",
         Kind::Long,
@@ -92,7 +84,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         "After how many records a log is synced under flush=page-cache. Under flush=sync each one is.",
     )
     .only_kept()
-    .from(&[same("log.flush.interval.messages")]),
+    .from(&[Synonym::same("log.flush.interval.messages")]),
     Key::new(
         "flush.ms",
         Kind::Long,
@@ -101,7 +93,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         "After how much time a log is synced under flush=page-cache. Under flush=sync each record is.",
     )
     .only_kept()
-    .from(&[same("log.flush.interval.ms")]),
+    .from(&[Synonym::same("log.flush.interval.ms")]),
     Key::new(
         "follower.replication.throttled.replicas",
         Kind::List,
@@ -117,7 +109,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::AtLeast(0),
         "How many bytes of records lie between two entries of a segment's index.",
     )
-    .from(&[same("log.index.interval.bytes")]),
+    .from(&[Synonym::same("log.index.interval.bytes")]),
     Key::new(
         "internal.segment.bytes",
         Kind::Int,
@@ -126,7 +118,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         "As segment.bytes and before it, without its lower bound: for tests.",
     )
     .internal()
-    .from(&[same("internal.log.segment.bytes")]),
+    .from(&[Synonym::same("internal.log.segment.bytes")]),
     Key::new(
         "leader.replication.throttled.replicas",
         Kind::List,
@@ -158,7 +150,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::AtLeast(1),
         "After how long a record is compacted even if there is little to compact; its segment is closed for that.",
     )
-    .from(&[same("log.cleaner.max.compaction.lag.ms")]),
+    .from(&[Synonym::same("log.cleaner.max.compaction.lag.ms")]),
     Key::new(
         "max.message.bytes",
         Kind::Int,
@@ -166,7 +158,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::AtLeast(0),
         "The largest batch that the topic takes, compressed.",
     )
-    .from(&[same("message.max.bytes")]),
+    .from(&[Synonym::same("message.max.bytes")]),
     Key::new(
         "message.timestamp.after.max.ms",
         Kind::Long,
@@ -174,7 +166,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::AtLeast(0),
         "How far a record's timestamp may lie ahead of the broker's clock.",
     )
-    .from(&[same("log.message.timestamp.after.max.ms")]),
+    .from(&[Synonym::same("log.message.timestamp.after.max.ms")]),
     Key::new(
         "message.timestamp.before.max.ms",
         Kind::Long,
@@ -182,7 +174,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::AtLeast(0),
         "How far a record's timestamp may lie behind the broker's clock.",
     )
-    .from(&[same("log.message.timestamp.before.max.ms")]),
+    .from(&[Synonym::same("log.message.timestamp.before.max.ms")]),
     Key::new(
         "message.timestamp.type",
         Kind::String,
@@ -190,7 +182,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::OneOf(&["CreateTime", "LogAppendTime"]),
         "Whether a record keeps its producer's timestamp or gets the broker's.",
     )
-    .from(&[same("log.message.timestamp.type")]),
+    .from(&[Synonym::same("log.message.timestamp.type")]),
     Key::new(
         "min.cleanable.dirty.ratio",
         Kind::Double,
@@ -198,7 +190,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::Fraction,
         "How much of a log must be uncompacted before compaction is worth its while.",
     )
-    .from(&[same("log.cleaner.min.cleanable.ratio")]),
+    .from(&[Synonym::same("log.cleaner.min.cleanable.ratio")]),
     Key::new(
         "min.compaction.lag.ms",
         Kind::Long,
@@ -206,7 +198,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::AtLeast(0),
         "How long a record stays uncompacted at least.",
     )
-    .from(&[same("log.cleaner.min.compaction.lag.ms")]),
+    .from(&[Synonym::same("log.cleaner.min.compaction.lag.ms")]),
     Key::new(
         "min.insync.replicas",
         Kind::Int,
@@ -214,7 +206,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::AtLeast(1),
         "How many replicas must have a record before a producer with acks=all is answered.",
     )
-    .from(&[same("min.insync.replicas")]),
+    .from(&[Synonym::same("min.insync.replicas")]),
     Key::new(
         "preallocate",
         Kind::Boolean,
@@ -223,7 +215,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         "Whether a new segment's file gets its whole size at once.",
     )
     .only_kept()
-    .from(&[same("log.preallocate")]),
+    .from(&[Synonym::same("log.preallocate")]),
     Key::new(
         "remote.log.copy.disable",
         Kind::Boolean,
@@ -252,7 +244,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::Any,
         "The size of a partition above which its oldest segments are deleted; -1 is no limit.",
     )
-    .from(&[same("log.retention.bytes")]),
+    .from(&[Synonym::same("log.retention.bytes")]),
     Key::new(
         "retention.ms",
         Kind::Long,
@@ -261,9 +253,9 @@ pub const TOPIC_KEYS: &[Key] = &[
         "The age of a segment's youngest record at which the segment is deleted; -1 is never.",
     )
     .from(&[
-        same("log.retention.ms"),
-        scaled("log.retention.minutes", MINUTE_MS),
-        scaled("log.retention.hours", HOUR_MS),
+        Synonym::same("log.retention.ms"),
+        Synonym::scaled("log.retention.minutes", MINUTE_MS),
+        Synonym::scaled("log.retention.hours", HOUR_MS),
     ]),
     Key::new(
         "segment.bytes",
@@ -272,7 +264,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::AtLeast(1024 * 1024),
         "The size at which a segment is closed and the next one begun.",
     )
-    .from(&[same("log.segment.bytes")]),
+    .from(&[Synonym::same("log.segment.bytes")]),
     Key::new(
         "segment.index.bytes",
         Kind::Int,
@@ -281,7 +273,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         "The largest index of a segment. Highwater's indexes are not allocated ahead, so they need no limit.",
     )
     .only_kept()
-    .from(&[same("log.index.size.max.bytes")]),
+    .from(&[Synonym::same("log.index.size.max.bytes")]),
     Key::new(
         "segment.jitter.ms",
         Kind::Long,
@@ -290,7 +282,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         "A random time taken off segment.ms, so that segments do not all roll at once.",
     )
     .only_kept()
-    .from(&[same("log.roll.jitter.ms"), scaled("log.roll.jitter.hours", HOUR_MS)]),
+    .from(&[Synonym::same("log.roll.jitter.ms"), Synonym::scaled("log.roll.jitter.hours", HOUR_MS)]),
     Key::new(
         "segment.ms",
         Kind::Long,
@@ -298,7 +290,7 @@ pub const TOPIC_KEYS: &[Key] = &[
         Check::AtLeast(1),
         "The age at which a segment is closed and the next one begun.",
     )
-    .from(&[same("log.roll.ms"), scaled("log.roll.hours", HOUR_MS)]),
+    .from(&[Synonym::same("log.roll.ms"), Synonym::scaled("log.roll.hours", HOUR_MS)]),
     Key::new(
         "unclean.leader.election.enable",
         Kind::Boolean,
@@ -307,13 +299,12 @@ pub const TOPIC_KEYS: &[Key] = &[
         "Whether a replica that may lack acknowledged records may become leader when no other is left.",
     )
     .only_kept()
-    .from(&[same("unclean.leader.election.enable")]),
+    .from(&[Synonym::same("unclean.leader.election.enable")]),
 ];
 
 /// The key with this name.
 pub fn topic_key(name: &str) -> Option<&'static Key> {
-    let at = TOPIC_KEYS.binary_search_by(|key| key.name.cmp(name)).ok()?;
-    Some(&TOPIC_KEYS[at])
+    key::find(TOPIC_KEYS, name)
 }
 
 /// Checks a list of `partition:broker` pairs, or `*`.

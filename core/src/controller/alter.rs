@@ -1,4 +1,4 @@
-//! Changing the configuration of topics and brokers.
+//! Changing the configuration of topics, groups and brokers.
 
 use std::collections::BTreeSet;
 
@@ -16,14 +16,15 @@ use super::image::Image;
 use super::record::{ConfigOwner, ConfigRecord, Record};
 use super::topics::{check_topic_name, named_twice};
 use crate::config::{
-    Configs, Key, Kind, Refusal, Update, broker_key, check_broker_value, check_topic_configs, check_topic_value,
-    describe, topic_key,
+    Configs, Key, Kind, Refusal, Update, broker_key, check_broker_value, check_group_configs, check_group_value,
+    check_topic_configs, check_topic_value, describe, group_key, topic_key,
 };
 use crate::ids::{BrokerId, TopicId};
 
 /// Codes of resource types.
 pub(super) const TOPIC_RESOURCE: i8 = 2;
 pub(super) const BROKER_RESOURCE: i8 = 4;
+const GROUP_RESOURCE: i8 = 32;
 
 /// Codes of IncrementalAlterConfigs' operations.
 const SET: i8 = 0;
@@ -33,11 +34,13 @@ const SUBTRACT: i8 = 3;
 
 /// Whose configuration changes.
 #[derive(Clone, Copy, Debug)]
-enum Owner {
+enum Owner<'a> {
     Topic(TopicId),
     /// A topic that does not exist, which is said only of a change that could have been made.
     MissingTopic,
     Broker(Option<BrokerId>),
+    /// A group, which need not exist.
+    Group(&'a str),
 }
 
 /// Decides an AlterConfigs request: what a resource does not name loses its value. Every resource succeeds or fails by
@@ -115,7 +118,7 @@ fn change(draft: &mut Draft, resource: &incremental::AlterConfigsResource) -> Re
 
 fn change_key(
     image: &Image,
-    owner: Owner,
+    owner: Owner<'_>,
     configs: &mut Configs,
     change: &incremental::AlterableConfig,
 ) -> Result<(), ApiError> {
@@ -145,7 +148,7 @@ fn change_key(
 }
 
 /// Checks what has changed and adds its records.
-fn commit(draft: &mut Draft, owner: Owner, name: &str, after: Configs) -> Result<(), ApiError> {
+fn commit(draft: &mut Draft, owner: Owner<'_>, name: &str, after: Configs) -> Result<(), ApiError> {
     if let Owner::MissingTopic = owner {
         check_topic_name(name)?;
     }
@@ -161,17 +164,18 @@ fn commit(draft: &mut Draft, owner: Owner, name: &str, after: Configs) -> Result
     let removed = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key.clone(), None));
     let set = changed.into_iter().map(|(key, value)| (key, Some(value)));
     for (key, value) in removed.chain(set) {
-        draft.push(Record::Config(ConfigRecord { owner: Some(owner), key, value }));
+        draft.push(Record::Config(ConfigRecord { owner: Some(owner.clone()), key, value }));
     }
     Ok(())
 }
 
-impl Owner {
+impl Owner<'_> {
     fn current(self, image: &Image) -> Configs {
         match self {
             Self::Topic(id) => image.topic_by_id(id).map(|topic| Configs::clone(&topic.configs)).unwrap_or_default(),
             Self::MissingTopic => Configs::new(),
             Self::Broker(id) => Configs::clone(&image.dynamic_configs(id)),
+            Self::Group(id) => Configs::clone(&image.group_configs(id)),
         }
     }
 
@@ -184,6 +188,7 @@ impl Owner {
                     describe::shown(key, &layers.topic_settings(configs, key))
                 }
                 (Self::Broker(_), None) => describe::shown(key, &layers.broker_settings(key)),
+                (Self::Group(_), None) => describe::shown(key, &layers.group_settings(configs, key)),
             })
             .unwrap_or_default()
     }
@@ -206,6 +211,10 @@ impl Owner {
                     })?;
                 }
             }
+            Self::Group(_) => image.with_layers(|layers| {
+                changed.iter().try_for_each(|(name, value)| check_group_value(name, value, layers))?;
+                check_group_configs(after, layers)
+            })?,
         }
         Ok(())
     }
@@ -216,11 +225,12 @@ impl Owner {
             Self::MissingTopic => None,
             Self::Broker(Some(id)) => Some(ConfigOwner::Broker(id.0)),
             Self::Broker(None) => Some(ConfigOwner::AllBrokers(true)),
+            Self::Group(id) => Some(ConfigOwner::Group(id.to_owned())),
         }
     }
 }
 
-fn find_owner(image: &Image, resource_type: i8, name: &str) -> Result<Owner, ApiError> {
+fn find_owner<'a>(image: &Image, resource_type: i8, name: &'a str) -> Result<Owner<'a>, ApiError> {
     match (resource_type, name) {
         (TOPIC_RESOURCE, "") => Err(invalid_request("a topic's configuration needs the topic's name")),
         (TOPIC_RESOURCE, name) => match image.topic(name) {
@@ -235,14 +245,17 @@ fn find_owner(image: &Image, resource_type: i8, name: &str) -> Result<Owner, Api
                 None => Err(invalid_request(format!("there is no broker {id}"))),
             }
         }
+        (GROUP_RESOURCE, "") => Err(invalid_request("a group's configuration needs the group's id")),
+        (GROUP_RESOURCE, id) => Ok(Owner::Group(id)),
         (other, _) => Err(invalid_request(format!("resources of type {other} have no configuration here"))),
     }
 }
 
-fn list_key(owner: Owner, name: &str) -> Result<&'static Key, ApiError> {
+fn list_key(owner: Owner<'_>, name: &str) -> Result<&'static Key, ApiError> {
     let key = match owner {
         Owner::Topic(_) | Owner::MissingTopic => topic_key(name),
         Owner::Broker(_) => broker_key(name),
+        Owner::Group(_) => group_key(name),
     };
     key.filter(|key| key.kind == Kind::List).ok_or_else(|| {
         ApiError::new(ErrorCode::InvalidConfig, format!("{name} is not a list, so nothing can be added or taken away"))

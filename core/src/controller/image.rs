@@ -17,7 +17,8 @@ use super::record::{
     BrokerRecord, ClusterRecord, ConfigOwner, ConfigRecord, Endpoint, FeatureRecord, Id, PartitionRecord,
     ProducerIdsRecord, Record, RemoveTopicRecord, TopicRecord,
 };
-use crate::config::{BrokerConfig, Configs, Layers, TopicConfig};
+use crate::config::{BrokerConfig, Configs, Layers, TopicConfig, resolve_group};
+use crate::group::MemberTimes;
 use crate::ids::{BrokerId, Incarnation, LeaderEpoch, Offset, PartitionEpoch, PartitionId, PartitionIndex, TopicId};
 
 /// Brokers, topics, partitions, configuration: what the log says up to one offset.
@@ -30,6 +31,8 @@ pub struct Image {
     ids: Map<Arc<str>, TopicId>,
     collision_keys: Map<Arc<str>, TopicId>,
     broker_configs: Map<Option<BrokerId>, Arc<Configs>>,
+    /// Only the groups on which something was set.
+    group_configs: Map<Arc<str>, Arc<ConfiguredGroup>>,
     features: Map<Arc<str>, i32>,
     next_producer_id: i64,
     broker: Arc<BrokerConfig>,
@@ -67,6 +70,13 @@ pub struct Topic {
     partitions: Map<PartitionIndex, Arc<Partition>>,
 }
 
+/// A group with a configuration of its own.
+#[derive(Clone, Debug, PartialEq)]
+struct ConfiguredGroup {
+    configs: Arc<Configs>,
+    times: MemberTimes,
+}
+
 /// A partition as the controller knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
@@ -94,6 +104,7 @@ impl Image {
             ids: Map::new_sync(),
             collision_keys: Map::new_sync(),
             broker_configs: Map::new_sync(),
+            group_configs: Map::new_sync(),
             features: Map::new_sync(),
             next_producer_id: 0,
             broker,
@@ -171,6 +182,16 @@ impl Image {
         self.broker_configs.get(&broker).cloned().unwrap_or_default()
     }
 
+    /// What was set on a group, whether it exists or not.
+    pub fn group_configs(&self, group: &str) -> Arc<Configs> {
+        self.group_configs.get(group).map(|group| Arc::clone(&group.configs)).unwrap_or_default()
+    }
+
+    /// What members of a consumer group must keep to on this broker; none if nothing was set on the group.
+    pub fn member_times(&self, group: &str) -> Option<MemberTimes> {
+        self.group_configs.get(group).map(|group| group.times)
+    }
+
     /// The level of a feature; 0 is off.
     pub fn feature(&self, name: &str) -> i32 {
         self.features.get(name).copied().unwrap_or(0)
@@ -203,6 +224,9 @@ impl Image {
         for (broker, configs) in &self.broker_configs {
             let owner = broker.map_or(ConfigOwner::AllBrokers(true), |id| ConfigOwner::Broker(id.0));
             records.extend(config_records(owner, configs));
+        }
+        for (group, configured) in &self.group_configs {
+            records.extend(config_records(ConfigOwner::Group(group.to_string()), &configured.configs));
         }
         for topic in self.topics() {
             records.push(Record::Topic(TopicRecord { topic_id: topic.id.into(), name: topic.name.to_string() }));
@@ -305,10 +329,11 @@ impl Image {
     }
 
     fn apply_config(&mut self, record: &ConfigRecord) {
-        match record.owner.expect("decoding refuses a configuration of nobody") {
-            ConfigOwner::Topic(id) => self.apply_topic_config(id.into(), record),
-            ConfigOwner::Broker(id) => self.apply_broker_config(Some(BrokerId(id)), record),
+        match record.owner.as_ref().expect("decoding refuses a configuration of nobody") {
+            ConfigOwner::Topic(id) => self.apply_topic_config((*id).into(), record),
+            ConfigOwner::Broker(id) => self.apply_broker_config(Some(BrokerId(*id)), record),
             ConfigOwner::AllBrokers(_) => self.apply_broker_config(None, record),
+            ConfigOwner::Group(id) => self.apply_group_config(id, record),
         }
     }
 
@@ -328,6 +353,18 @@ impl Image {
             self.broker_configs.insert_mut(broker, configs);
         }
         self.resolve_all();
+    }
+
+    fn apply_group_config(&mut self, group: &str, record: &ConfigRecord) {
+        let mut configs = self.group_configs(group);
+        set(Arc::make_mut(&mut configs), record);
+        if configs.is_empty() {
+            self.group_configs.remove_mut(group);
+            return;
+        }
+        // The broker's keys that count here change only at a start.
+        let times = self.with_layers(|layers| resolve_group(&configs, layers));
+        self.group_configs.insert_mut(group.into(), Arc::new(ConfiguredGroup { configs, times }));
     }
 
     /// Takes a change of the broker's own keys over into every topic that they may concern.
@@ -440,6 +477,6 @@ fn set(configs: &mut Configs, record: &ConfigRecord) {
 
 fn config_records(owner: ConfigOwner, configs: &Configs) -> impl Iterator<Item = Record> {
     configs.iter().map(move |(key, value)| {
-        Record::Config(ConfigRecord { owner: Some(owner), key: key.clone(), value: Some(value.clone()) })
+        Record::Config(ConfigRecord { owner: Some(owner.clone()), key: key.clone(), value: Some(value.clone()) })
     })
 }

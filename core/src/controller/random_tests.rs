@@ -32,7 +32,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0..6u8, -1..4i32, 0..6u8).prop_map(|(topic, partitions, key)| Step::Create { topic, partitions, key }),
         (0..6u8).prop_map(|topic| Step::Delete { topic }),
         (0..6u8, 0..6i32).prop_map(|(topic, count)| Step::Grow { topic, count }),
-        (0..9u8, 0..6u8, -1..4i8).prop_map(|(resource, key, operation)| Step::Alter { resource, key, operation }),
+        (0..11u8, 0..8u8, -1..4i8).prop_map(|(resource, key, operation)| Step::Alter { resource, key, operation }),
         Just(Step::Allocate),
         (1..4u8).prop_map(|broker| Step::Register { broker }),
     ]
@@ -51,6 +51,8 @@ fn setting(key: u8) -> (String, String) {
         ("no.such.key", "1"),
         ("log.retention.ms", "5"),
         ("max.compaction.lag.ms", "7"),
+        ("consumer.session.timeout.ms", "50000"),
+        ("consumer.heartbeat.interval.ms", "6000"),
     ][usize::from(key)];
     (key.to_owned(), value.to_owned())
 }
@@ -82,7 +84,8 @@ fn request(step: &Step, number: u64) -> Request {
             let (resource_type, resource_name) = match resource {
                 0..6 => (2, topic_name(resource)),
                 6 => (4, String::new()),
-                broker => (4, (broker - 6).to_string()),
+                7 | 8 => (4, (resource - 6).to_string()),
+                group => (32, format!("group {group}")),
             };
             let configs = vec![AlterableConfig { name, config_operation: operation, value: Some(value) }];
             let resources = vec![AlterConfigsResource { resource_type, resource_name, configs }];

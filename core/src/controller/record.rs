@@ -28,7 +28,7 @@ pub enum Record {
     /// A topic, its partitions and its configuration are gone.
     #[prost(message, tag = "5")]
     RemoveTopic(RemoveTopicRecord),
-    /// A key of a topic or broker has a value, or none any more.
+    /// A key of a topic, group or broker has a value, or none any more.
     #[prost(message, tag = "6")]
     Config(ConfigRecord),
     /// Producer ids below this one are taken.
@@ -133,7 +133,7 @@ pub struct RemoveTopicRecord {
 }
 
 /// What a [`ConfigRecord`] is about.
-#[derive(Clone, Copy, PartialEq, Eq, prost::Oneof)]
+#[derive(Clone, PartialEq, Eq, prost::Oneof)]
 pub enum ConfigOwner {
     /// A topic, by its id.
     #[prost(message, tag = "1")]
@@ -144,13 +144,16 @@ pub enum ConfigOwner {
     /// All brokers.
     #[prost(bool, tag = "3")]
     AllBrokers(bool),
+    /// A group, by its id; it need not exist.
+    #[prost(string, tag = "6")]
+    Group(String),
 }
 
 /// One key's value.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ConfigRecord {
     /// Whose.
-    #[prost(oneof = "ConfigOwner", tags = "1, 2, 3")]
+    #[prost(oneof = "ConfigOwner", tags = "1, 2, 3, 6")]
     pub owner: Option<ConfigOwner>,
     /// Which key.
     #[prost(string, tag = "4")]

@@ -180,6 +180,7 @@ fn by_id(topic_id: Uuid) -> DeleteTopicState {
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
@@ -481,6 +482,45 @@ fn a_brokers_configuration_reaches_its_topics() {
 }
 
 #[test]
+fn a_groups_configuration_is_its_own_whether_it_exists_or_not() {
+    let mut harness = Harness::new(&[("group.consumer.heartbeat.interval.ms", "7000")]);
+    let times = |harness: &Harness| {
+        let times = harness.image().member_times("g")?;
+        Some((times.session_timeout.as_millis(), times.heartbeat_interval.as_millis()))
+    };
+    assert_eq!(times(&harness), Option::None);
+    assert_eq!(harness.change(GROUP, "g", &[(SET, "consumer.session.timeout.ms", Some("50000"))]), ok());
+    assert_eq!(times(&harness), Some((50_000, 7000)));
+    assert_eq!(harness.replace(GROUP, "g", &[("consumer.heartbeat.interval.ms", Some("8000"))]), ok());
+    assert_eq!(times(&harness), Some((45_000, 8000)));
+    assert_eq!(harness.change(GROUP, "g", &[(DELETE, "consumer.heartbeat.interval.ms", Option::None)]), ok());
+    assert_eq!(times(&harness), Option::None);
+    assert_eq!(harness.change(GROUP, "g", &[(DELETE, "no.such.key", Option::None)]), ok());
+
+    let mut check = |name: &str, change: (i8, &str, Option<&str>), code, message: &str| {
+        assert_eq!(harness.change(GROUP, name, &[change]), (code, message.to_owned()));
+    };
+    use ErrorCode::*;
+    let session = "consumer.session.timeout.ms";
+    check("", (SET, session, Some("50000")), InvalidRequest, "a group's configuration needs the group's id");
+    check("g", (SET, session, Option::None), InvalidRequest, "consumer.session.timeout.ms has no value");
+    check("g", (SET, "share.isolation.level", Some("1")), InvalidConfig, "unknown key share.isolation.level");
+    check(
+        "g",
+        (APPEND, session, Some("1")),
+        InvalidConfig,
+        "consumer.session.timeout.ms is not a list, so nothing can be added or taken away",
+    );
+    check(
+        "g",
+        (SET, session, Some("60001")),
+        InvalidConfig,
+        "invalid value \"60001\" for consumer.session.timeout.ms: it must be between 45000 and 60000, the broker's \
+         group.consumer.min.session.timeout.ms and group.consumer.max.session.timeout.ms",
+    );
+}
+
+#[test]
 fn a_new_incarnation_resumes_no_epoch() {
     let mut harness = Harness::new(&[]);
     harness.register(2, 1);
@@ -543,6 +583,7 @@ fn a_snapshot_and_the_log_give_the_same_image() {
     assert_eq!(harness.create_one(topic("gone", 4, 2)), ok());
     assert_eq!(harness.change(BROKER, "", &[(SET, "log.retention.ms", Some("70"))]), ok());
     assert_eq!(harness.change(BROKER, "2", &[(SET, "log.retention.ms", Some("71"))]), ok());
+    assert_eq!(harness.change(GROUP, "g", &[(SET, "consumer.session.timeout.ms", Some("50000"))]), ok());
     assert_eq!(harness.delete(vec![by_name("gone")]), [ok()]);
     harness.ask(ControllerRequest::AllocateProducerIds { broker: BrokerId(1) });
 

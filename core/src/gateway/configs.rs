@@ -1,4 +1,4 @@
-//! DescribeConfigs: every key of a topic or broker with its value, its type, where the value is from, and what it does.
+//! DescribeConfigs: every key of a topic, group or broker with its value, its type, where the value is from, and what it does.
 //!
 //! Sources: KIP-133, KIP-226 (synonyms), KIP-569 (types and documentation).
 
@@ -9,12 +9,13 @@ use highwater_wire::describe_configs::{
 };
 
 use super::call::Context;
-use crate::config::describe::{Detail, all_brokers_rows, broker_rows, topic_rows};
+use crate::config::describe::{Detail, all_brokers_rows, broker_rows, group_rows, topic_rows};
 use crate::controller::check_topic_name;
 
 /// The types of resources that have a configuration here.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 
 /// Answers DescribeConfigs.
 pub(super) fn describe(context: &Context<'_>, request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
@@ -61,6 +62,10 @@ fn rows(
             let here = context.config.node_id;
             Err((ErrorCode::InvalidRequest, format!("this is broker {here}; it cannot describe broker {name:?}")))
         }
+        GROUP if name.is_empty() => {
+            Err((ErrorCode::InvalidRequest, "a group's configuration needs the group's id".to_owned()))
+        }
+        GROUP => Ok(image.with_layers(|layers| group_rows(&image.group_configs(name), layers, detail))),
         other => Err((ErrorCode::InvalidRequest, format!("resources of type {other} have no configuration here"))),
     }
 }

@@ -26,14 +26,21 @@ pub struct GroupConfig {
 /// The keys that groups of the consumer protocol go by. Fields carry the names of their keys, behind `group.consumer`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConsumerGroupConfig {
-    /// `session.timeout.ms`.
-    pub session_timeout: Duration,
-    /// `heartbeat.interval.ms`.
-    pub heartbeat_interval: Duration,
+    /// What counts for a group without values of its own.
+    pub times: MemberTimes,
     /// `max.size`.
     pub max_size: usize,
     /// `migration.policy`.
     pub migration: MigrationPolicy,
+}
+
+/// What members of a group of the consumer protocol must keep to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberTimes {
+    /// `session.timeout.ms`.
+    pub session_timeout: Duration,
+    /// `heartbeat.interval.ms`.
+    pub heartbeat_interval: Duration,
 }
 
 /// Which groups may change their protocol while they have members.
@@ -65,8 +72,7 @@ impl Default for ConsumerGroupConfig {
     /// Kafka's defaults.
     fn default() -> Self {
         Self {
-            session_timeout: Duration::from_secs(45),
-            heartbeat_interval: Duration::from_secs(5),
+            times: MemberTimes { session_timeout: Duration::from_secs(45), heartbeat_interval: Duration::from_secs(5) },
             max_size: i32::MAX as usize,
             migration: MigrationPolicy::Bidirectional,
         }

@@ -12,7 +12,7 @@ use super::draft::{Draft, Seen, Soft};
 use super::offsets::Offsets;
 use super::request::refusal_code;
 use super::timers::{GroupTimer, TimerKey, Timers};
-use super::{GroupConfig, GroupEvent, GroupId, GroupRequest, GroupResponse, dispatch};
+use super::{GroupConfig, GroupEvent, GroupId, GroupRequest, GroupResponse, MemberTimes, dispatch};
 use crate::controller::Image;
 use crate::ids::Offset;
 use crate::outbox::Reason;
@@ -94,6 +94,11 @@ impl GroupCoordinator {
 
     pub(super) fn image(&self) -> &Image {
         &self.image
+    }
+
+    /// What members of a consumer group must keep to.
+    pub(super) fn member_times(&self, group: &str) -> MemberTimes {
+        self.image.member_times(group).unwrap_or(self.config.consumer.times)
     }
 
     pub(super) fn group(&self, id: &str) -> Option<&Group> {
@@ -273,11 +278,12 @@ impl GroupCoordinator {
 
     /// Everybody whom the log tells of has the time of a session to show up.
     fn begin_sessions(&mut self, now: Now) {
-        let settings = &self.config.consumer;
+        let default = self.config.consumer.times;
         for (id, group) in &mut self.groups {
+            let times = self.image.member_times(id).unwrap_or(default);
             for member in group.consumer.iter().flat_map(ConsumerGroup::members) {
                 let classic = member.classic.as_ref();
-                let session_timeout = classic.map_or(settings.session_timeout, |classic| classic.session_timeout);
+                let session_timeout = classic.map_or(times.session_timeout, |classic| classic.session_timeout);
                 let timer = GroupTimer::Session(Arc::clone(&member.id));
                 self.timers.set(TimerKey::Group(GroupId::clone(id), timer), now.mono + session_timeout);
                 if classic.is_none() && member.state == MemberState::Unrevoked {

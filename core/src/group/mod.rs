@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use highwater_wire::Uuid;
 
-pub use config::{ConsumerGroupConfig, GroupConfig, MigrationPolicy};
+pub use config::{ConsumerGroupConfig, GroupConfig, MemberTimes, MigrationPolicy};
 pub use event::GroupEvent;
 pub use machine::GroupCoordinator;
 pub use request::{Client, GroupCall, GroupRequest, GroupResponse};

@@ -153,8 +153,8 @@ impl Consumer<'_, '_> {
         self.check_topics(has_changed);
         self.update_targets(&format!("{id} wants something else, or topics have changed"));
         self.reconcile(&id, request.topic_partitions.as_deref());
-        let settings = self.draft.config().consumer.clone();
-        self.draft.set_timer(&self.id, GroupTimer::Session(id.as_str().into()), settings.session_timeout);
+        let times = self.draft.coordinator.member_times(&self.id);
+        self.draft.set_timer(&self.id, GroupTimer::Session(id.as_str().into()), times.session_timeout);
         let after = Arc::clone(self.group.member(&id)?);
         let is_full = request.rebalance_timeout_ms != -1
             && (request.subscribed_topic_names.is_some() || request.subscribed_topic_regex.is_some())
@@ -163,7 +163,7 @@ impl Consumer<'_, '_> {
         Ok(ConsumerGroupHeartbeatResponse {
             member_id: Some(id),
             member_epoch: after.epoch,
-            heartbeat_interval_ms: i32::try_from(settings.heartbeat_interval.as_millis()).unwrap_or(i32::MAX),
+            heartbeat_interval_ms: i32::try_from(times.heartbeat_interval.as_millis()).unwrap_or(i32::MAX),
             assignment: tells.then(|| assignment(&after.assigned)),
             ..ConsumerGroupHeartbeatResponse::default()
         })

@@ -95,6 +95,31 @@ fn a_member_of_which_nothing_is_heard_is_out() {
 }
 
 #[test]
+fn a_session_lasts_as_long_as_is_configured_for_the_group() {
+    check_trace(
+        "
+        > beat a topics=orders
+        a beat: epoch 1 owns [orders-0 orders-1 orders-2 orders-3]
+        > configure g consumer.session.timeout.ms=60000 consumer.heartbeat.interval.ms=12000
+        > beat a
+        a beat: epoch 1, again in 12 s
+        > wait 59
+        > beat a
+        a beat: epoch 1, again in 12 s
+        > fail-over
+        > wait 59
+        > beat a
+        a beat: epoch 1, again in 12 s
+        > wait 60
+        > beat a
+        a beat: UNKNOWN_MEMBER_ID
+        > beat a group=other topics=orders
+        a beat: epoch 1 owns [orders-0 orders-1 orders-2 orders-3]
+        ",
+    );
+}
+
+#[test]
 fn a_member_that_does_not_give_up_in_time_is_out() {
     check_trace(
         "

@@ -22,7 +22,9 @@ use highwater_wire::GroupRecord;
 use super::*;
 use crate::config::BrokerConfig;
 use crate::controller::Image;
-use crate::controller::record::{Id, PartitionRecord, Record, RemoveTopicRecord, TopicRecord};
+use crate::controller::record::{
+    ConfigOwner, ConfigRecord, Id, PartitionRecord, Record, RemoveTopicRecord, TopicRecord,
+};
 use crate::ids::{Offset, ShardId, Ticket, TopicId};
 use crate::replicated::{LogRecord, Origin, StateMachine};
 use crate::time::{Instant, Now, WallMs};
@@ -126,6 +128,16 @@ impl World {
     pub fn delete_topic(&mut self, name: &str) {
         let id = self.image.topic(name).unwrap().id;
         self.change_image(&[Record::RemoveTopic(RemoveTopicRecord { topic_id: id.into() })]);
+    }
+
+    /// Sets keys of a group, as in `consumer.session.timeout.ms=50000`.
+    pub fn configure(&mut self, group: &str, settings: &[&str]) {
+        let record = |setting: &&str| {
+            let (key, value) = setting.split_once('=').unwrap();
+            let (owner, value) = (Some(ConfigOwner::Group(group.to_owned())), Some(value.to_owned()));
+            Record::Config(ConfigRecord { owner, key: key.to_owned(), value })
+        };
+        self.change_image(&settings.iter().map(record).collect::<Vec<_>>());
     }
 
     fn change_image(&mut self, records: &[Record]) {

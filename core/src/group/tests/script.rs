@@ -115,6 +115,7 @@ impl Runner {
             "wait" => self.world.wait(Duration::from_secs(words.who().parse().unwrap())),
             "fail-over" => self.world.fail_over(),
             "create-topic" => drop(self.world.create_topic(words.who(), 4)),
+            "configure" => self.world.configure(&words.group(), &words.0[1..]),
             "delete-topic" => self.world.delete_topic(words.who()),
             other => panic!("no such step: {other}"),
         }
@@ -453,7 +454,12 @@ impl Runner {
             let topics = topics.map(|topic| self.render_partitions(topic.topic_id, &topic.partitions));
             format!(" owns [{}]", topics.collect::<Vec<_>>().join(" "))
         });
-        format!("epoch {}{}", response.member_epoch, partitions.unwrap_or_default())
+        let again = match response.heartbeat_interval_ms {
+            // The default of a script, and of who leaves.
+            5000 | 0 => String::new(),
+            interval => format!(", again in {} s", interval / 1000),
+        };
+        format!("epoch {}{}{again}", response.member_epoch, partitions.unwrap_or_default())
     }
 
     fn render_partitions(&self, topic: Uuid, partitions: &[i32]) -> String {
