@@ -220,6 +220,13 @@ fn a_group_goes_on_where_it_stopped_and_where_it_is_sent() {
     world.lines(&["group", "reset-offsets", "billing", "-t", "orders:0", "--to", "1"]);
     assert_eq!(world.lines(&["consume", "orders", "-g", "billing", "-e"]), ["2", "3", "4", "5"]);
 
+    world.lines(&["group", "alter", "billing", "-c", "consumer.session.timeout.ms=50000"]);
+    let config = json!({ "consumer.session.timeout.ms": "50000" });
+    assert_eq!(world.json(&["group", "describe", "billing"])[0]["config"], config);
+    let beyond = ["group", "alter", "billing", "-c", "consumer.session.timeout.ms=1"];
+    assert_fails(&world.run(&beyond), FAILED, "it must be between 45000 and 60000");
+    assert_fails(&world.run(&["group", "alter", "billing"]), USAGE, "nothing to change");
+
     assert_eq!(world.json(&["group", "list"])[0]["group"], json!("billing"));
     assert_eq!(world.json(&["group", "delete", "billing"])[0]["deleted"], json!(true));
     assert_fails(&world.run(&["group", "delete", "billing"]), NOT_FOUND, "there is no such group");

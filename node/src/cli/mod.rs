@@ -4,6 +4,7 @@
 //! standard error. What a command has written when it fails is true.
 
 mod cluster;
+mod configs;
 mod consume;
 mod error;
 mod format;
@@ -34,7 +35,7 @@ pub enum Command {
     Produce(produce::Args),
     /// Read records and print them.
     Consume(consume::Args),
-    /// Look at consumer groups, move them, delete them.
+    /// Look at consumer groups, configure, move and delete them.
     #[command(subcommand)]
     Group(group::Command),
     /// Look at the brokers.

@@ -8,10 +8,6 @@ use highwater_core::ids::BrokerId;
 use highwater_wire::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use highwater_wire::create_topics::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use highwater_wire::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
-use highwater_wire::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
-use highwater_wire::incremental_alter_configs::{
-    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
-};
 use highwater_wire::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use highwater_wire::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponsePartition, MetadataResponseTopic,
@@ -19,18 +15,13 @@ use highwater_wire::metadata::{
 use highwater_wire::{ErrorCode, Uuid};
 use serde::Serialize;
 
+use super::configs::{self, ChangedRow, Changes, Configured, Resource, configured};
 use super::error::{CliError, error_of};
 use super::json;
 use super::options::{ClientOptions, parse_pair, usage};
 use super::table::{Table, counted, list, print_line};
 use crate::client::Session;
 
-/// The resource type of topics in configuration requests.
-const TOPIC_RESOURCE: i8 = 2;
-/// Where a value comes from that was set for the topic itself.
-const TOPIC_CONFIG_SOURCE: i8 = 1;
-const SET: i8 = 0;
-const DELETE: i8 = 1;
 /// The timestamp that stands for the first offset that can be read.
 pub const EARLIEST: i64 = -2;
 /// The timestamp that stands for the offset after the last record that can be read.
@@ -84,12 +75,8 @@ pub enum Command {
         /// The new number of partitions; it can only grow. Keys that were written before stay where they are.
         #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
         partitions: Option<i32>,
-        /// Set a configuration key; may be given several times.
-        #[arg(long, short, value_name = "KEY=VALUE", value_parser = parse_pair)]
-        config: Vec<(String, String)>,
-        /// Delete a configuration key, so that the broker's default holds; may be given several times.
-        #[arg(long, value_name = "KEY")]
-        delete_config: Vec<String>,
+        #[command(flatten)]
+        changes: Changes,
         #[command(flatten)]
         client: ClientOptions,
     },
@@ -124,9 +111,7 @@ pub async fn run(command: Command) -> Result<(), CliError> {
         }
         Command::List { internal, client } => list_topics(&client, internal).await,
         Command::Describe { topics, client } => describe(&client, topics).await,
-        Command::Alter { topic, partitions, config, delete_config, client } => {
-            alter(&client, &topic, partitions, &config, &delete_config).await
-        }
+        Command::Alter { topic, partitions, changes, client } => alter(&client, &topic, partitions, &changes).await,
         Command::Delete { topics, if_exists, client } => delete(&client, &topics, if_exists).await,
     }
 }
@@ -238,7 +223,7 @@ struct TopicRow {
     topic: String,
     id: String,
     internal: bool,
-    config: BTreeMap<String, Option<String>>,
+    config: Configured,
     partitions: Vec<PartitionRow>,
 }
 
@@ -273,33 +258,13 @@ async fn describe(options: &ClientOptions, names: Vec<String>) -> Result<(), Cli
         let row = TopicRow {
             id: topic.topic_id.to_string(),
             internal: topic.is_internal,
-            config: configured(&mut session, &name).await?,
+            config: configured(&mut session, Resource::Topic(&name)).await?,
             partitions: topic.partitions.iter().map(partition).collect(),
             topic: name,
         };
         if options.json { json::print(&row)? } else { print_topic(&row)? }
     }
     Ok(())
-}
-
-/// What was set for the topic itself.
-async fn configured(session: &mut Session, topic: &str) -> Result<BTreeMap<String, Option<String>>, CliError> {
-    let resource = DescribeConfigsResource {
-        resource_type: TOPIC_RESOURCE,
-        resource_name: topic.to_owned(),
-        configuration_keys: None,
-    };
-    let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
-    let response = session.call(Target::Any, request).await?;
-    let mut config = BTreeMap::new();
-    for result in response.results {
-        if let Some(code) = error_of(result.error_code) {
-            return Err(CliError::refused(&format!("describe topic {topic}"), code, result.error_message.as_deref()));
-        }
-        let own = result.configs.into_iter().filter(|row| row.config_source == TOPIC_CONFIG_SOURCE);
-        config.extend(own.map(|row| (row.name, row.value)));
-    }
-    Ok(config)
 }
 
 /// The offsets that a timestamp stands for, where the leaders say them.
@@ -334,9 +299,7 @@ fn print_topic(row: &TopicRow) -> Result<(), CliError> {
         counted(row.partitions.len(), "partition"),
         row.id
     ))?;
-    for (key, value) in &row.config {
-        print_line(&format!("  {key}={}", value.as_deref().unwrap_or("(hidden)")))?;
-    }
+    configs::print(&row.config)?;
     let mut table = Table::new(&["PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR", "START", "END"]);
     let number = |number: Option<i64>| number.map_or("-".to_owned(), |number| number.to_string());
     for partition in &row.partitions {
@@ -358,60 +321,31 @@ fn print_topic(row: &TopicRow) -> Result<(), CliError> {
 struct AlteredRow<'a> {
     topic: &'a str,
     partitions: Option<i32>,
-    config_set: BTreeMap<&'a str, &'a str>,
-    config_deleted: &'a [String],
+    #[serde(flatten)]
+    changes: ChangedRow<'a>,
 }
 
 async fn alter(
     options: &ClientOptions,
     topic: &str,
     partitions: Option<i32>,
-    config: &[(String, String)],
-    delete_config: &[String],
+    changes: &Changes,
 ) -> Result<(), CliError> {
-    if partitions.is_none() && config.is_empty() && delete_config.is_empty() {
+    if partitions.is_none() && changes.is_empty() {
         return Err(usage("nothing to change: give --partitions, --config or --delete-config"));
     }
     let mut session = options.session();
     // Configuration first: it can be wrong in more ways, and partitions cannot be taken away again.
-    if !config.is_empty() || !delete_config.is_empty() {
-        alter_config(&mut session, topic, config, delete_config).await?;
+    if !changes.is_empty() {
+        changes.apply(&mut session, Resource::Topic(topic)).await?;
     }
     if let Some(count) = partitions {
         add_partitions(&mut session, options, topic, count).await?;
     }
     if options.json {
-        let config_set = config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        json::print(&AlteredRow { topic, partitions, config_set, config_deleted: delete_config })?;
+        json::print(&AlteredRow { topic, partitions, changes: changes.row() })?;
     } else {
         print_line(&format!("Changed topic {topic}"))?;
-    }
-    Ok(())
-}
-
-async fn alter_config(
-    session: &mut Session,
-    topic: &str,
-    config: &[(String, String)],
-    delete_config: &[String],
-) -> Result<(), CliError> {
-    let set = |(name, value): &(String, String)| AlterableConfig {
-        name: name.clone(),
-        config_operation: SET,
-        value: Some(value.clone()),
-    };
-    let delete = |name: &String| AlterableConfig { name: name.clone(), config_operation: DELETE, value: None };
-    let resource = AlterConfigsResource {
-        resource_type: TOPIC_RESOURCE,
-        resource_name: topic.to_owned(),
-        configs: config.iter().map(set).chain(delete_config.iter().map(delete)).collect(),
-    };
-    let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
-    let response = session.call(Target::Controller, request).await?;
-    for result in &response.responses {
-        if let Some(code) = error_of(result.error_code) {
-            return Err(CliError::refused(&format!("configure topic {topic}"), code, result.error_message.as_deref()));
-        }
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use highwater_wire::{ConsumerProtocolAssignment, ErrorCode};
 use serde::Serialize;
 
 use super::{committed, find_coordinator, partitions_of, refused};
+use crate::cli::configs::{self, Configured, Resource, configured};
 use crate::cli::error::{CliError, error_of};
 use crate::cli::json;
 use crate::cli::options::ClientOptions;
@@ -26,7 +27,8 @@ pub async fn run(options: &ClientOptions, groups: &[String]) -> Result<(), CliEr
         let coordinator = find_coordinator(&mut session, options, group).await?;
         let described = describe(&mut session, &coordinator, group).await?;
         let lag = lag(&mut session, options, &coordinator, group, &described.members).await?;
-        let row = GroupRow { group, partitions: lag, described };
+        let config = configured(&mut session, Resource::Group(group)).await?;
+        let row = GroupRow { group, described, config, partitions: lag };
         if options.json { json::print(&row)? } else { print_text(&row)? }
     }
     Ok(())
@@ -37,6 +39,7 @@ struct GroupRow<'a> {
     group: &'a str,
     #[serde(flatten)]
     described: Described,
+    config: Configured,
     partitions: Vec<PartitionRow>,
 }
 
@@ -196,6 +199,7 @@ fn print_text(row: &GroupRow) -> Result<(), CliError> {
         described.state,
         counted(described.members.len(), "member")
     ))?;
+    configs::print(&row.config)?;
     if !described.members.is_empty() {
         let mut table = Table::new(&["MEMBER", "CLIENT", "HOST", "PARTITIONS"]);
         for member in &described.members {

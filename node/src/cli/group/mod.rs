@@ -1,4 +1,4 @@
-//! `group list|describe|reset-offsets|delete`.
+//! `group list|describe|alter|reset-offsets|delete`.
 
 mod describe;
 mod member;
@@ -20,10 +20,11 @@ use highwater_wire::{ErrorCode, Uuid};
 use serde::Serialize;
 
 pub use self::member::Member;
+use super::configs::{ChangedRow, Changes, Resource};
 use super::consume::parse_position;
 use super::error::{CliError, error_of};
 use super::json;
-use super::options::ClientOptions;
+use super::options::{ClientOptions, usage};
 use super::table::{Table, print_line};
 use super::topic::metadata;
 use crate::client::Session;
@@ -34,7 +35,7 @@ const GROUP_KEY: i8 = 0;
 /// Time between two questions to a coordinator that is about to be there.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// Look at consumer groups, move them, delete them.
+/// Look at consumer groups, configure, move and delete them.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List groups.
@@ -50,6 +51,15 @@ pub enum Command {
         /// Which groups.
         #[arg(required = true, value_name = "GROUP")]
         groups: Vec<String>,
+        #[command(flatten)]
+        client: ClientOptions,
+    },
+    /// Set or delete configuration. The group need not exist yet.
+    Alter {
+        /// Which group.
+        group: String,
+        #[command(flatten)]
+        changes: Changes,
         #[command(flatten)]
         client: ClientOptions,
     },
@@ -88,6 +98,7 @@ pub async fn run(command: Command) -> Result<(), CliError> {
     match command {
         Command::List { state, client } => list(&client, state).await,
         Command::Describe { groups, client } => describe::run(&client, &groups).await,
+        Command::Alter { group, changes, client } => alter(&client, &group, &changes).await,
         Command::ResetOffsets { group, topic, to, dry_run, client } => {
             reset::run(&client, &group, topic, to, dry_run).await
         }
@@ -132,6 +143,26 @@ async fn list(options: &ClientOptions, states: Vec<String>) -> Result<(), CliErr
         table.row(vec![row.group, row.state, row.kind, row.protocol_type, row.coordinator.to_string()]);
     }
     Ok(table.print("")?)
+}
+
+#[derive(Serialize)]
+struct AlteredRow<'a> {
+    group: &'a str,
+    #[serde(flatten)]
+    changes: ChangedRow<'a>,
+}
+
+async fn alter(options: &ClientOptions, group: &str, changes: &Changes) -> Result<(), CliError> {
+    if changes.is_empty() {
+        return Err(usage("nothing to change: give --config or --delete-config"));
+    }
+    changes.apply(&mut options.session(), Resource::Group(group)).await?;
+    if options.json {
+        json::print(&AlteredRow { group, changes: changes.row() })?;
+    } else {
+        print_line(&format!("Changed group {group}"))?;
+    }
+    Ok(())
 }
 
 #[derive(Serialize)]
