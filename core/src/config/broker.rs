@@ -12,7 +12,7 @@ use super::key::Value;
 use super::layers::{Layers, effective};
 use super::listener::{Listener, parse_listeners};
 use super::reader::{Reader, known};
-use super::topic::TopicConfig;
+use super::topic::TopicDefaults;
 use super::topic_keys::topic_key;
 use crate::group::{ConsumerGroupConfig, GroupConfig, MemberTimes, MigrationPolicy};
 use crate::ids::BrokerId;
@@ -132,9 +132,9 @@ impl BrokerConfig {
     }
 
     /// What counts on this broker for a topic without values of its own.
-    pub fn topic_defaults(&self) -> TopicConfig {
+    pub fn topic_defaults(&self) -> TopicDefaults {
         let none = Configs::new();
-        TopicConfig::resolve(&none, &Layers { dynamic: &none, dynamic_default: &none, fixed: &self.settings })
+        TopicDefaults::new(&Layers { dynamic: &none, dynamic_default: &none, fixed: &self.settings })
     }
 
     /// How each of `shards` compacts.
@@ -195,7 +195,8 @@ impl BrokerConfig {
     }
 
     fn refuse_what_cannot_work(&self) -> Result<(), Refusal> {
-        let topics = self.topic_defaults();
+        let defaults = self.topic_defaults();
+        let topics = defaults.config();
         if topics.max_message_bytes > self.socket_request_max_bytes {
             return Err(Refusal::contradiction(
                 "message.max.bytes",

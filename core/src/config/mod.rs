@@ -5,8 +5,8 @@
 //!
 //! Invariants:
 //! * A [`BrokerConfig`] exists only if every key was known, every value valid and no two of them contradictory.
-//! * [`TopicConfig::resolve`] and [`resolve_group`] never fail: a stored value that today's table refuses (an older or newer version wrote
-//!   it) counts as not set.
+//! * [`TopicDefaults::resolve`] and [`resolve_group`] never fail: a stored value that today's table refuses (an older or
+//!   newer version wrote it) counts as not set.
 //!
 //! Sources: Kafka 4.3's own answers to DescribeConfigs for names, types, defaults and ranges; KIP-226 (the order in
 //! which a topic's value, a broker's dynamic value and its static one count).
@@ -34,7 +34,9 @@ pub use group_keys::{GROUP_KEYS, group_key};
 pub use key::{Check, Key, Kind, Synonym, Update, Value};
 pub use layers::{Layers, Setting, Source};
 pub use listener::{Listener, SecurityProtocol};
-pub use topic::{CleanupPolicy, CompressionType, Flush, TopicConfig, check_topic_configs, check_topic_value};
+pub use topic::{
+    CleanupPolicy, CompressionType, Flush, TopicConfig, TopicDefaults, check_topic_configs, check_topic_value,
+};
 pub use topic_keys::{TOPIC_KEYS, topic_key};
 
 /// Keys and values of one topic, group or broker, as they were given.

@@ -1,9 +1,12 @@
 //! A topic's configuration, resolved and typed.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::BrokerConfig;
 use super::Configs;
 use super::error::Refusal;
-use super::key::{Value, parse_in};
+use super::key::{Key, Value, parse_in};
 use super::layers::{Layers, effective};
 use super::reader::{Reader, known};
 use super::topic_keys::{TOPIC_KEYS, topic_key};
@@ -95,13 +98,43 @@ pub struct TopicConfig {
     pub unclean_leader_election_enable: bool,
 }
 
-impl TopicConfig {
+/// What counts for a topic where it has no value of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicDefaults {
+    values: BTreeMap<&'static str, Option<Value>>,
+    config: Arc<TopicConfig>,
+}
+
+impl TopicDefaults {
+    /// What counts with these values of the broker's keys.
+    pub fn new(broker: &Layers<'_>) -> Self {
+        let none = Configs::new();
+        let value = |key: &'static Key| (key.name, effective(key, &broker.topic_settings(&none, key)));
+        let values: BTreeMap<_, _> = TOPIC_KEYS.iter().map(value).collect();
+        let config = Arc::new(TopicConfig::read(|key| values[key.name].clone()));
+        Self { values, config }
+    }
+
+    /// What counts for a topic without values of its own.
+    pub fn config(&self) -> &Arc<TopicConfig> {
+        &self.config
+    }
+
     /// What counts for a topic with these values of its own.
-    pub fn resolve(topic: &Configs, broker: &Layers<'_>) -> Self {
-        let read = Reader(|name: &str| -> Option<Value> {
-            let key = known(topic_key(name), name);
-            effective(key, &broker.topic_settings(topic, key))
-        });
+    pub fn resolve(&self, topic: &Configs) -> Arc<TopicConfig> {
+        if topic.is_empty() {
+            return Arc::clone(&self.config);
+        }
+        Arc::new(TopicConfig::read(|key| {
+            let own = topic.get(key.name).and_then(|value| key.parse(value).ok());
+            own.or_else(|| self.values[key.name].clone())
+        }))
+    }
+}
+
+impl TopicConfig {
+    fn read(value: impl Fn(&'static Key) -> Option<Value>) -> Self {
+        let read = Reader(|name: &str| value(known(topic_key(name), name)));
         let cleanup_policy = read.list("cleanup.policy");
         Self {
             cleanup_policy: CleanupPolicy {
@@ -186,7 +219,7 @@ pub fn check_topic_value(name: &str, value: &str) -> Result<(), Refusal> {
 /// # Errors
 /// The two keys that contradict each other.
 pub fn check_topic_configs(topic: &Configs, broker: &Layers<'_>) -> Result<(), Refusal> {
-    let resolved = TopicConfig::resolve(topic, broker);
+    let resolved = TopicDefaults::new(broker).resolve(topic);
     if resolved.min_compaction_lag_ms > resolved.max_compaction_lag_ms {
         return Err(Refusal::contradiction(
             "min.compaction.lag.ms",
@@ -217,10 +250,10 @@ mod tests {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
-    fn resolve(topic: &[(&str, &str)], dynamic: &[(&str, &str)], fixed: &[(&str, &str)]) -> TopicConfig {
+    fn resolve(topic: &[(&str, &str)], dynamic: &[(&str, &str)], fixed: &[(&str, &str)]) -> Arc<TopicConfig> {
         let (dynamic, fixed, none) = (configs(dynamic), configs(fixed), Configs::new());
         let layers = Layers { dynamic: &dynamic, dynamic_default: &none, fixed: &fixed };
-        TopicConfig::resolve(&configs(topic), &layers)
+        TopicDefaults::new(&layers).resolve(&configs(topic))
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::record::{
     BrokerRecord, ClusterRecord, ConfigOwner, ConfigRecord, Endpoint, FeatureRecord, Id, PartitionRecord,
     ProducerIdsRecord, Record, RemoveTopicRecord, TopicRecord,
 };
-use crate::config::{BrokerConfig, Configs, Layers, TopicConfig, resolve_group};
+use crate::config::{BrokerConfig, Configs, Layers, TopicConfig, TopicDefaults, resolve_group};
 use crate::group::MemberTimes;
 use crate::ids::{BrokerId, Incarnation, LeaderEpoch, Offset, PartitionEpoch, PartitionId, PartitionIndex, TopicId};
 
@@ -36,7 +36,7 @@ pub struct Image {
     features: Map<Arc<str>, i32>,
     next_producer_id: i64,
     broker: Arc<BrokerConfig>,
-    topic_defaults: Arc<TopicConfig>,
+    topic_defaults: Arc<TopicDefaults>,
 }
 
 /// A broker that has registered.
@@ -174,7 +174,7 @@ impl Image {
 
     /// What counts for a topic without values of its own.
     pub fn topic_defaults(&self) -> &Arc<TopicConfig> {
-        &self.topic_defaults
+        self.topic_defaults.config()
     }
 
     /// What was set on one broker, or with `None` on all, while they ran.
@@ -302,7 +302,7 @@ impl Image {
         assert!(self.colliding_topic(&name).is_none(), "topic name {name} collides with none");
         self.collision_keys.insert_mut(collision_key(&name).into(), id);
         self.ids.insert_mut(Arc::clone(&name), id);
-        let config = Arc::clone(&self.topic_defaults);
+        let config = Arc::clone(self.topic_defaults.config());
         let topic = Topic { id, name, configs: Arc::default(), config, partitions: Map::new_sync() };
         self.topics.insert_mut(id, Arc::new(topic));
     }
@@ -340,7 +340,7 @@ impl Image {
     fn apply_topic_config(&mut self, id: TopicId, record: &ConfigRecord) {
         let mut topic = self.known_topic(id).clone();
         set(Arc::make_mut(&mut topic.configs), record);
-        topic.config = self.resolve(&topic.configs);
+        topic.config = self.topic_defaults.resolve(&topic.configs);
         self.topics.insert_mut(id, Arc::new(topic));
     }
 
@@ -369,19 +369,12 @@ impl Image {
 
     /// Takes a change of the broker's own keys over into every topic that they may concern.
     fn resolve_all(&mut self) {
-        self.topic_defaults = Arc::new(self.with_layers(|layers| TopicConfig::resolve(&Configs::new(), layers)));
+        self.topic_defaults = Arc::new(self.with_layers(TopicDefaults::new));
         let topics: Vec<_> = self.topics.values().cloned().collect();
         for topic in topics {
-            let config = self.resolve(&topic.configs);
+            let config = self.topic_defaults.resolve(&topic.configs);
             self.topics.insert_mut(topic.id, Arc::new(Topic { config, ..Topic::clone(&topic) }));
         }
-    }
-
-    fn resolve(&self, configs: &Configs) -> Arc<TopicConfig> {
-        if configs.is_empty() {
-            return Arc::clone(&self.topic_defaults);
-        }
-        Arc::new(self.with_layers(|layers| TopicConfig::resolve(configs, layers)))
     }
 
     fn known_topic(&self, id: TopicId) -> &Topic {
