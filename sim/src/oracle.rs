@@ -13,14 +13,17 @@
 //! * **TimestampLookup**: a look-up finds the first record at or after a timestamp.
 //! * Those of [`groups`].
 
+mod batches;
 mod groups;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use bytes::Bytes;
 use highwater_wire::Uuid;
 use highwater_wire::records::Record;
 
+use batches::{Batches, Found};
 pub use groups::{CommitAnswer, Generation, GroupHistory};
 
 use crate::options::Options;
@@ -103,6 +106,7 @@ pub struct Oracle {
     topics: Vec<Topic>,
     partitions: BTreeMap<Place, Partition>,
     writers: Vec<Writer>,
+    batches: Batches,
     groups: Vec<GroupHistory>,
     acked_records: u64,
     violation: Option<Violation>,
@@ -127,6 +131,7 @@ impl Oracle {
             topics: topics.collect(),
             partitions: BTreeMap::new(),
             writers,
+            batches: Batches::default(),
             groups: options.groups.iter().map(GroupHistory::new).collect(),
             acked_records: 0,
             violation: None,
@@ -180,13 +185,25 @@ impl Oracle {
         }
     }
 
-    /// A record was read at an offset. `era` is that of the question.
-    pub fn read(&mut self, place: Place, era: u32, record: &Record) {
-        let result = self.try_read(place, era, record);
-        self.note(result);
+    /// What is in a batch: records that are, byte for byte, what somebody sent there. Others are violations.
+    ///
+    /// # Errors
+    /// What is wrong with the batch's bytes.
+    pub fn open_batch(&mut self, place: Place, base_offset: i64, batch: Bytes) -> Result<Rc<[Found]>, String> {
+        if let Some(found) = self.batches.known(place, base_offset, &batch) {
+            return Ok(found);
+        }
+        let mut found = Vec::new();
+        for record in batches::open(&batch)? {
+            match self.identify(place, &record) {
+                Ok(id) => found.push(Found { id, offset: record.offset, timestamp: record.timestamp }),
+                Err(violation) => self.violate(violation),
+            }
+        }
+        Ok(self.batches.learn(place, base_offset, batch, found))
     }
 
-    fn try_read(&mut self, place: Place, era: u32, record: &Record) -> Result<(), Violation> {
+    fn identify(&self, place: Place, record: &Record) -> Result<RecordId, Violation> {
         let phantom = |why: String| Violation {
             property: "NoPhantom",
             witness: format!("{place} offset {}: {why}: {}", record.offset, brief(record)),
@@ -197,9 +214,6 @@ impl Oracle {
         if sent.place != place {
             return Err(phantom(format!("it was sent to {}", sent.place)));
         }
-        if sent.refused {
-            return Err(phantom("it was refused".to_owned()));
-        }
         let expected = writer.record(self.seed, id);
         let same = expected.key == record.key && expected.value == record.value && expected.headers == record.headers;
         if !same {
@@ -208,11 +222,26 @@ impl Oracle {
         if !self.topics[place.topic].log_append_time && expected.timestamp != record.timestamp {
             return Err(phantom(format!("its timestamp was {}", expected.timestamp)));
         }
+        Ok(id)
+    }
+
+    /// A record was read at its offset. `era` is that of the question.
+    pub fn read(&mut self, place: Place, era: u32, found: &Found) {
+        let result = self.try_read(place, era, found);
+        self.note(result);
+    }
+
+    fn try_read(&mut self, place: Place, era: u32, found: &Found) -> Result<(), Violation> {
+        let writer = &self.writers[found.id.writer];
+        if writer.sent(found.id).is_some_and(|sent| sent.refused) {
+            let witness = format!("{place} offset {}: {} was refused", found.offset, found.id);
+            return Err(Violation { property: "NoPhantom", witness });
+        }
         let partition = self.partitions.entry(place).or_default();
         if partition.era != era {
             return Ok(());
         }
-        partition.note_read(place, id, record, writer.idempotent)
+        partition.note_read(place, found, writer.idempotent)
     }
 
     /// Whether a reader who asked for an offset in an era may hear that there is no such offset.
@@ -399,13 +428,13 @@ impl Partition {
         self.note_place(place, id, offset, idempotent)
     }
 
-    fn note_read(&mut self, place: Place, id: RecordId, record: &Record, idempotent: bool) -> Result<(), Violation> {
-        let slot = self.slot(place, record.offset)?;
+    fn note_read(&mut self, place: Place, found: &Found, idempotent: bool) -> Result<(), Violation> {
+        let Found { id, offset: at, timestamp } = *found;
+        let slot = self.slot(place, at)?;
         let before = (slot.acked, slot.read);
         slot.read = Some(id);
         slot.audited = true;
-        slot.timestamp = record.timestamp;
-        let at = record.offset;
+        slot.timestamp = timestamp;
         if let (Some(acked), _) = before
             && acked != id
         {
@@ -418,7 +447,7 @@ impl Partition {
             let witness = format!("{place} offset {at}: {read} was read there before, {id} is read now");
             return Err(Violation { property: "ConsistentRead", witness });
         }
-        self.note_place(place, id, record.offset, idempotent)
+        self.note_place(place, id, at, idempotent)
     }
 
     fn note_place(&mut self, place: Place, id: RecordId, offset: i64, idempotent: bool) -> Result<(), Violation> {

@@ -10,20 +10,24 @@ use crate::clock::SimTime;
 pub struct EventQueue<E> {
     now: SimTime,
     scheduled: u64,
-    heap: BinaryHeap<Scheduled<E>>,
+    heap: BinaryHeap<Scheduled>,
+    /// What the heap's entries stand for: events are large, and a heap moves what it holds.
+    events: Vec<Option<E>>,
+    vacant: Vec<usize>,
 }
 
-#[derive(Debug)]
-struct Scheduled<E> {
+/// An event that is to happen, by its place among the events.
+#[derive(Debug, PartialEq, Eq)]
+struct Scheduled {
     at: SimTime,
     sequence: u64,
-    event: E,
+    event: usize,
 }
 
 impl<E> EventQueue<E> {
     /// An empty queue at the beginning of time.
     pub fn new() -> Self {
-        Self { now: SimTime::default(), scheduled: 0, heap: BinaryHeap::new() }
+        Self { now: SimTime::default(), scheduled: 0, heap: BinaryHeap::new(), events: Vec::new(), vacant: Vec::new() }
     }
 
     /// The time of the event that happened last.
@@ -34,7 +38,13 @@ impl<E> EventQueue<E> {
     /// Lets an event happen at a time, or now if that has passed.
     pub fn schedule(&mut self, at: SimTime, event: E) {
         self.scheduled += 1;
-        self.heap.push(Scheduled { at: at.max(self.now), sequence: self.scheduled, event });
+        let place = self.vacant.pop().unwrap_or(self.events.len());
+        if place == self.events.len() {
+            self.events.push(Some(event));
+        } else {
+            self.events[place] = Some(event);
+        }
+        self.heap.push(Scheduled { at: at.max(self.now), sequence: self.scheduled, event: place });
     }
 
     /// The next event; time moves to it.
@@ -42,7 +52,8 @@ impl<E> EventQueue<E> {
         let next = self.heap.pop()?;
         assert!(next.at >= self.now, "time does not go back");
         self.now = next.at;
-        Some(next.event)
+        self.vacant.push(next.event);
+        self.events[next.event].take()
     }
 }
 
@@ -52,21 +63,13 @@ impl<E> Default for EventQueue<E> {
     }
 }
 
-impl<E> PartialEq for Scheduled<E> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl<E> Eq for Scheduled<E> {}
-
-impl<E> PartialOrd for Scheduled<E> {
+impl PartialOrd for Scheduled {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<E> Ord for Scheduled<E> {
+impl Ord for Scheduled {
     /// Reversed: the heap gives its greatest first.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.sequence).cmp(&(self.at, self.sequence))

@@ -123,8 +123,7 @@ impl<D: Disk> ControllerShard<D> {
 
     /// Asserts the invariants of everything in here. Slow: for tests and the simulator.
     pub fn check(&self) {
-        self.host.check();
-        self.host.machine().image().check();
+        self.host.check(|controller| controller.image().check());
     }
 
     #[cfg(test)]

@@ -224,9 +224,10 @@ impl Index {
         let Some(memory) = &self.memory else { return };
         assert!(self.written <= memory.entries.len(), "the file never has more than the memory");
         for run in [memory.entries.as_slice(), memory.recent.as_slices().0, memory.recent.as_slices().1] {
-            assert!(run.is_sorted_by_key(|entry| entry.position), "positions grow");
-            assert!(run.is_sorted_by_key(|entry| entry.relative_offset), "offsets grow");
-            assert!(run.is_sorted_by_key(|entry| entry.max_timestamp), "the largest timestamp so far never falls");
+            let grows = |a: &IndexEntry, b: &IndexEntry| {
+                a.position <= b.position && a.relative_offset <= b.relative_offset && a.max_timestamp <= b.max_timestamp
+            };
+            assert!(run.is_sorted_by(grows), "positions, offsets and the largest timestamp so far never fall");
             assert!(run.last().is_none_or(|last| u64::from(last.position) < size), "an entry points into the segment");
         }
     }

@@ -104,10 +104,12 @@ impl Coordinators {
     pub(super) fn check(&self, is_led: impl Fn(PartitionId) -> bool) {
         for (&id, coordinator) in &self.by_partition {
             assert!(is_led(id), "{id} has a coordinator because it is led");
-            coordinator.hosted.check();
-            if matches!(coordinator.phase, Phase::Live) {
-                coordinator.hosted.machine().check();
-            }
+            let is_live = coordinator.is_live();
+            coordinator.hosted.check(|machine| {
+                if is_live {
+                    machine.check();
+                }
+            });
             let is_kept = |origin| coordinator.unanswered.contains_key(&origin);
             assert!(coordinator.hosted.parked_origins().all(is_kept), "an answer that is parked has not been given");
         }

@@ -152,10 +152,11 @@ impl<M: StateMachine> Host<M> {
         self.log.checkpoint(disk, now)
     }
 
-    /// Asserts the invariants of the module's head. Slow: for tests and the simulator.
-    pub fn check(&self) {
+    /// Asserts the invariants of the module's head, and with `machine` the machine's own if it has changed since they
+    /// last were. Slow: for tests and the simulator.
+    pub fn check(&self, machine: impl FnOnce(&M)) {
         self.log.check();
-        self.hosted.check();
+        self.hosted.check(machine);
         assert!(self.hosted.committed() <= self.end_offset(), "nothing is committed that is not in the log");
     }
 
@@ -296,14 +297,14 @@ mod tests {
 
     fn ask(host: &mut Host<Sum>, disk: &mut MemoryDisk, numbers: &[u64]) -> Vec<Result<u64, Refusal>> {
         host.handle(disk, Now::default(), &numbers.to_vec()).unwrap();
-        host.check();
+        host.check(|_| {});
         host.take_released().into_iter().map(|(_, response)| response).collect()
     }
 
     fn sync(host: &mut Host<Sum>, disk: &MemoryDisk) -> Vec<Result<u64, Refusal>> {
         let dirty = host.dirty(disk).unwrap();
         host.handle_synced(dirty.upto);
-        host.check();
+        host.check(|_| {});
         host.take_released().into_iter().map(|(_, response)| response).collect()
     }
 

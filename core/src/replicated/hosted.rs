@@ -10,6 +10,7 @@
 //!
 //! Deliberately absent: the log. Who owns it says what is appended and what is committed.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 
@@ -32,6 +33,8 @@ pub struct Hosted<M: StateMachine> {
     view: Option<M::View>,
     parked: VecDeque<Parked<M>>,
     released: Vec<(Origin, M::Response)>,
+    /// Whether the machine's invariants were asserted since it last changed.
+    is_checked: Cell<bool>,
 }
 
 /// A decision that waits for its commit.
@@ -93,7 +96,14 @@ pub struct Replay<R> {
 impl<M: StateMachine> Hosted<M> {
     /// A machine of whose log nothing has been applied; below `committed` the log is committed.
     pub fn new(machine: M, committed: Offset) -> Self {
-        Self { machine, committed, view: None, parked: VecDeque::new(), released: Vec::new() }
+        Self {
+            machine,
+            committed,
+            view: None,
+            parked: VecDeque::new(),
+            released: Vec::new(),
+            is_checked: Cell::new(false),
+        }
     }
 
     /// The machine.
@@ -118,6 +128,7 @@ impl<M: StateMachine> Hosted<M> {
 
     /// Applies a part of the log that was there before.
     pub fn replay(&mut self, records: &[(Offset, M::Record)]) {
+        self.is_checked.set(false);
         for (offset, record) in records {
             self.machine.apply(*offset, record);
         }
@@ -166,8 +177,12 @@ impl<M: StateMachine> Hosted<M> {
         self.parked.is_empty()
     }
 
-    /// Asserts the invariants of the module's head.
-    pub fn check(&self) {
+    /// Asserts the invariants of the module's head, and with `machine` the machine's own if it has changed since they
+    /// last were.
+    pub fn check(&self, machine: impl FnOnce(&M)) {
+        if !self.is_checked.replace(true) {
+            machine(&self.machine);
+        }
         assert!(self.parked.iter().is_sorted_by_key(|parked| parked.end), "decisions are parked in order");
         assert!(self.parked.front().is_none_or(|parked| parked.end > self.committed), "what is committed is released");
     }
@@ -177,6 +192,7 @@ impl<M: StateMachine> Hosted<M> {
             return Err(Unwritten::Refused(Refusal::Busy));
         }
         let Decision { records, replies, soft } = self.machine.decide(now, request);
+        self.is_checked.set(false);
         if !records.is_empty() {
             self.append(log, now, &records)?;
         }

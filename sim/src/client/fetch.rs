@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use highwater_wire::fetch::{FetchPartition, FetchTopic, PartitionData};
-use highwater_wire::records::{Batches, records, verify_crc};
+use highwater_wire::records::Batches;
 use highwater_wire::{ErrorCode, FetchRequest, FetchResponse, Records, Uuid};
 
 use super::Context;
@@ -58,9 +58,6 @@ pub struct Learnt {
     /// Partitions in which the position is not one that exists.
     pub out_of_range: Vec<Place>,
 }
-
-/// Bytes that one batch of a simulated producer may decompress to.
-const DECOMPRESSED_BYTES_MAX: u64 = 1 << 24;
 
 /// The first version with sessions, and the first with topic ids instead of names.
 const SESSIONS_FROM: i16 = 7;
@@ -244,9 +241,7 @@ impl Reader {
         let may_have_gaps = context.oracle.topics()[place.topic].compact;
         for batch in Batches(bytes.clone()) {
             let (header, batch) = batch.map_err(|error| error.to_string())?;
-            verify_crc(&batch).map_err(|error| error.to_string())?;
-            for record in records(&batch, DECOMPRESSED_BYTES_MAX).map_err(|error| error.to_string())? {
-                let record = record.map_err(|error| error.to_string())?;
+            for record in context.oracle.open_batch(place, header.base_offset, batch)?.iter() {
                 if record.offset < asked.offset {
                     continue;
                 }
@@ -257,7 +252,7 @@ impl Reader {
                     return Err(format!("offset {next} lies above the high watermark {high_watermark}"));
                 }
                 next = record.offset + 1;
-                context.oracle.read(place, asked.era, &record);
+                context.oracle.read(place, asked.era, record);
             }
             if header.next_offset() > next && !may_have_gaps {
                 return Err(format!("a batch ends at {}, its records at {next}", header.next_offset()));
