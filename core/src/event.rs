@@ -91,6 +91,8 @@ pub enum Event {
         partition: PartitionId,
         /// Up to where it has read.
         log_end_offset: Offset,
+        /// Records that it does not know, of share groups for example: it has skipped them.
+        skipped: u64,
     },
     /// Something has happened to a group.
     Group(GroupEvent),

@@ -43,8 +43,14 @@ pub fn log(log: &Logger, event: &Event) {
         Event::StrayDirectory { path } => {
             warn!(log, "directory belongs to no known partition and is left alone"; "path" => path);
         }
-        Event::CoordinatorLoaded { partition, log_end_offset } => {
-            debug!(log, "group coordinator ready"; "partition" => partition.index.0, "log_end_offset" => log_end_offset.0);
+        Event::CoordinatorLoaded { partition, log_end_offset, skipped } => {
+            let fields = slog::o!("partition" => partition.index.0, "log_end_offset" => log_end_offset.0);
+            match skipped {
+                0 => debug!(log, "group coordinator ready"; fields),
+                _ => {
+                    warn!(log, "group coordinator ready; records of unknown kinds were skipped"; "skipped" => *skipped, fields)
+                }
+            }
         }
         Event::Group(event) => log_group(log, event),
         Event::ConnectionClosed { connection, reason } => {

@@ -245,12 +245,12 @@ impl LogRecord for Record {
         (None, Some(envelope.encode_to_vec().into()))
     }
 
-    fn from_key_value(_: Option<Bytes>, value: Option<Bytes>) -> Result<Self, RecordError> {
+    fn from_key_value(_: Option<Bytes>, value: Option<Bytes>) -> Result<Option<Self>, RecordError> {
         let value = value.ok_or_else(|| RecordError::Malformed("it has no value".into()))?;
         let envelope = Envelope::decode(value).map_err(|error| RecordError::Malformed(error.to_string()))?;
         match envelope.record {
             Some(Self::Config(ConfigRecord { owner: None, .. })) | None => Err(RecordError::Newer),
-            Some(record) => Ok(record),
+            Some(record) => Ok(Some(record)),
         }
     }
 }
@@ -268,7 +268,7 @@ mod tests {
             value: Some("1".into()),
         });
         let (key, value) = record.to_key_value();
-        assert_eq!(Record::from_key_value(key, value), Ok(record));
+        assert_eq!(Record::from_key_value(key, value), Ok(Some(record)));
     }
 
     #[test]

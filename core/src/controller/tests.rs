@@ -595,7 +595,7 @@ fn a_snapshot_and_the_log_give_the_same_image() {
     let mut replayed = Image::new(config);
     for (offset, record) in harness.log.iter().enumerate() {
         let (key, value) = record.to_key_value();
-        let record = record::Record::from_key_value(key, value).unwrap();
+        let record = record::Record::from_key_value(key, value).unwrap().unwrap();
         replayed.apply(Offset(i64::try_from(offset).unwrap()), &record);
     }
     assert_eq!(&replayed, harness.image());

@@ -60,6 +60,8 @@ enum Phase {
         next: Offset,
         end: Offset,
         job: Option<JobId>,
+        /// Records of unknown kinds so far.
+        skipped: u64,
     },
     Live,
 }
@@ -199,7 +201,7 @@ impl<D: Disk> Partitions<D> {
         let machine = GroupCoordinator::new(Arc::clone(&self.coordinators.config), image);
         let coordinator = Coordinator {
             hosted: Hosted::new(machine, leader.high_watermark()),
-            phase: Phase::Loading { next, end, job: None },
+            phase: Phase::Loading { next, end, job: None, skipped: 0 },
             unanswered: BTreeMap::new(),
             image_is_new: false,
             retry_at: Instant(0),
@@ -238,7 +240,7 @@ impl<D: Disk> Partitions<D> {
     ) {
         let id = self.coordinators.loads.remove(&job).expect("a job ends once");
         let Some(coordinator) = self.coordinators.by_partition.get_mut(&id) else { return };
-        let Phase::Loading { next, job: expected, .. } = &mut coordinator.phase else { return };
+        let Phase::Loading { next, job: expected, skipped, .. } = &mut coordinator.phase else { return };
         if *expected != Some(job) {
             return;
         }
@@ -251,6 +253,7 @@ impl<D: Disk> Partitions<D> {
         };
         assert!(replay.end > *next, "a read below the end finds a batch");
         (*next, *expected) = (replay.end, None);
+        *skipped += replay.skipped;
         coordinator.hosted.replay(&replay.records);
         self.go_on_loading(now, id, out);
     }
@@ -270,9 +273,12 @@ impl<D: Disk> Partitions<D> {
 
     fn go_on_loading(&mut self, now: Now, id: PartitionId, out: &mut Outbox) {
         let coordinator = self.coordinators.by_partition.get_mut(&id).expect("the caller has it");
-        let Phase::Loading { next, end, job } = &mut coordinator.phase else { unreachable!("only who loads goes on") };
+        let Phase::Loading { next, end, job, skipped } = &mut coordinator.phase else {
+            unreachable!("only who loads goes on")
+        };
+        let skipped = *skipped;
         if *next >= *end || planted::is(Bug::ServeBeforeLoaded) {
-            return self.go_live(now, id, out);
+            return self.go_live(now, id, skipped, out);
         }
         let leader = self.leaders.get(&id).expect("only partitions that are led have a coordinator");
         // The log may have lost its beginning to compaction or a deletion of records meanwhile.
@@ -285,7 +291,7 @@ impl<D: Disk> Partitions<D> {
             }
         };
         if read.slices.is_empty() {
-            return self.go_live(now, id, out);
+            return self.go_live(now, id, skipped, out);
         }
         let load = self.jobs.issue();
         *job = Some(load);
@@ -293,12 +299,13 @@ impl<D: Disk> Partitions<D> {
         out.jobs.push((load, Job::LoadGroups(GroupLoad { slices: read.slices })));
     }
 
-    fn go_live(&mut self, now: Now, id: PartitionId, out: &mut Outbox) {
+    fn go_live(&mut self, now: Now, id: PartitionId, skipped: u64, out: &mut Outbox) {
         let coordinator = self.coordinators.by_partition.get_mut(&id).expect("the caller has it");
         let leader = self.leaders.get(&id).expect("only partitions that are led have a coordinator");
         coordinator.phase = Phase::Live;
         coordinator.hosted.begin(leader.log.end_offset());
-        out.events.push(Event::CoordinatorLoaded { partition: id, log_end_offset: leader.log.end_offset() });
+        let log_end_offset = leader.log.end_offset();
+        out.events.push(Event::CoordinatorLoaded { partition: id, log_end_offset, skipped });
         self.decide(now, id, GroupRequest::Loaded, out);
     }
 

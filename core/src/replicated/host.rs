@@ -248,9 +248,9 @@ mod tests {
             (None, Some(value.into()))
         }
 
-        fn from_key_value(_: Option<Bytes>, value: Option<Bytes>) -> Result<Self, RecordError> {
+        fn from_key_value(_: Option<Bytes>, value: Option<Bytes>) -> Result<Option<Self>, RecordError> {
             let bytes = value.as_deref().and_then(|value| value.try_into().ok()).ok_or(RecordError::Newer)?;
-            Ok(Self(u64::from_be_bytes(bytes)))
+            Ok(Some(Self(u64::from_be_bytes(bytes))))
         }
     }
 

@@ -89,6 +89,8 @@ pub enum ReplayError {
 pub struct Replay<R> {
     /// The records, in order.
     pub records: Vec<(Offset, R)>,
+    /// How many more there were, which mean nothing to the machine.
+    pub skipped: u64,
     /// Where the run ends.
     pub end: Offset,
 }
@@ -237,7 +239,7 @@ impl<R: LogRecord> Replay<R> {
     /// # Errors
     /// They cannot be read, or are not what a machine has written.
     pub fn read(slices: &[FileSlice]) -> Result<Self, ReplayError> {
-        let mut replay = Self { records: Vec::new(), end: Offset(0) };
+        let mut replay = Self { records: Vec::new(), skipped: 0, end: Offset(0) };
         for slice in slices {
             replay.add(read_slice(slice)?)?;
         }
@@ -256,7 +258,10 @@ impl<R: LogRecord> Replay<R> {
                 let offset = Offset(record.offset);
                 let record = R::from_key_value(record.key, record.value)
                     .map_err(|error| ReplayError::Record { offset, error })?;
-                self.records.push((offset, record));
+                match record {
+                    Some(record) => self.records.push((offset, record)),
+                    None => self.skipped += 1,
+                }
             }
         }
         Ok(())

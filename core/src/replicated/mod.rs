@@ -92,11 +92,11 @@ pub trait LogRecord: Sized {
     /// The record's key and value.
     fn to_key_value(&self) -> (Option<Bytes>, Option<Bytes>);
 
-    /// Reads a record back.
+    /// Reads a record back; none if it is of a kind that may be in the log and means nothing to the machine.
     ///
     /// # Errors
     /// If it was not written by this version or an older one.
-    fn from_key_value(key: Option<Bytes>, value: Option<Bytes>) -> Result<Self, RecordError>;
+    fn from_key_value(key: Option<Bytes>, value: Option<Bytes>) -> Result<Option<Self>, RecordError>;
 }
 
 /// Why a record of the log cannot be read.

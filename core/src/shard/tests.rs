@@ -88,7 +88,13 @@ impl World {
 
     /// Stops the process without any warning and starts it again on the same files.
     fn restart(self) -> Self {
-        let disk = self.shard.partitions.into_disk();
+        self.restart_on(|_| {})
+    }
+
+    /// The same, with something done to the files meanwhile.
+    fn restart_on(self, change: impl FnOnce(&mut MemoryDisk)) -> Self {
+        let mut disk = self.shard.partitions.into_disk();
+        change(&mut disk);
         let mut world = Self { controller: self.controller, next_offset: self.next_offset, ..Self::on(disk) };
         world.start();
         world

@@ -68,7 +68,7 @@ impl World {
         let decision = self.coordinator.decide(self.now, request);
         for record in decision.records {
             let (key, value) = record.to_key_value();
-            let record = GroupRecord::from_key_value(key, value).unwrap();
+            let record = GroupRecord::from_key_value(key, value).unwrap().unwrap();
             let offset = Offset(i64::try_from(self.log.len()).unwrap());
             self.coordinator.apply(offset, &record);
             self.replayed.apply(offset, &record);

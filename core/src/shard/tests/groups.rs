@@ -14,6 +14,7 @@ use highwater_wire::{ErrorCode, Uuid};
 
 use super::*;
 use crate::controller::OFFSETS_TOPIC;
+use crate::ids::PartitionId;
 
 /// A broker with a topic `t`, whose coordinators have begun.
 fn world() -> World {
@@ -123,6 +124,41 @@ fn what_was_committed_is_there_after_a_restart() {
     let mut world = world.restart();
     assert_eq!(fetched(&mut world, "g"), Ok(7));
     assert_eq!(fetched(&mut world, "other"), Ok(-1));
+}
+
+/// The first segment of the partition that group `g` belongs to: 103, its hash, modulo 16.
+fn segment_of_g(world: &World) -> LogPath {
+    let topic = world.controller.image().topic(OFFSETS_TOPIC).unwrap().id;
+    let partition = PartitionId { topic, index: PartitionIndex(7) };
+    directory::path_of(OFFSETS_TOPIC, partition).join("00000000000000000000.log")
+}
+
+/// A log taken over from Kafka: a record of a share group and a tombstone of a streams group ended the broker.
+#[test]
+fn records_of_kinds_that_are_not_known_are_skipped_and_counted() {
+    let mut world = world();
+    world.send(commit("g", 7), 5);
+    world.sync_all();
+    assert_eq!(committed(&mut world), Some(ErrorCode::None));
+    let mut foreign = BatchBuilder::new(Compression::None).base_offset(1);
+    for (offset, kind, value) in [(1, 11, Some(Bytes::from_static(b"\0\0?"))), (2, 20, None)] {
+        let key = Some(Bytes::copy_from_slice(&[0, kind, b'?']));
+        foreign.push(&Record { offset, timestamp: 1_000_000, key, value, headers: Vec::new() });
+    }
+    let segment = segment_of_g(&world);
+    let mut world = world.restart_on(|disk| {
+        let log = disk.bytes_mut(&segment).unwrap();
+        let (mut batch, epoch) = (foreign.build().to_vec(), log[12..16].to_vec());
+        batch[12..16].copy_from_slice(&epoch);
+        log.extend(batch);
+    });
+    assert_eq!(fetched(&mut world, "g"), Ok(7));
+    let loaded =
+        |event: &&Event| matches!(event, Event::CoordinatorLoaded { skipped: 2, log_end_offset: Offset(3), .. });
+    assert_eq!(world.events.iter().filter(loaded).count(), 1);
+    world.send(commit("g", 8), 5);
+    world.sync_all();
+    assert_eq!(committed(&mut world), Some(ErrorCode::None));
 }
 
 #[test]
