@@ -161,6 +161,26 @@ fn records_of_kinds_that_are_not_known_are_skipped_and_counted() {
     assert_eq!(committed(&mut world), Some(ErrorCode::None));
 }
 
+/// Seed 151 of the simulator's groups: an epoch that began on a full disk had no coordinator, however much room there was
+/// later.
+#[test]
+fn a_coordinator_begins_on_a_full_disk_and_writes_when_there_is_room() {
+    let mut world = world();
+    world.send(commit("g", 7), 5);
+    world.sync_all();
+    assert_eq!(committed(&mut world), Some(ErrorCode::None));
+    let mut world = world.restart_on(|disk| disk.set_capacity(disk.used()));
+    assert_eq!(fetched(&mut world, "g"), Ok(7), "what is there can be read");
+    world.send(commit("g", 8), 5);
+    assert_eq!(committed(&mut world), Some(ErrorCode::NotCoordinator));
+    world.shard.partitions.disk_mut().set_capacity(u64::MAX);
+    world.advance(Duration::from_secs(60));
+    world.send(commit("g", 9), 5);
+    world.sync_all();
+    assert_eq!(committed(&mut world), Some(ErrorCode::None));
+    assert_eq!(fetched(&mut world, "g"), Ok(9));
+}
+
 #[test]
 fn a_coordinator_that_reads_its_log_tells_clients_to_come_back() {
     let mut world = world();
