@@ -122,7 +122,8 @@ impl BatchBuilder {
     pub fn build(self) -> Bytes {
         let mut batch = Vec::with_capacity(self.size_in_bytes());
         batch.resize(BatchHeader::LEN, 0);
-        compress(self.compression, self.level, &mut &self.records[..], &mut batch, usize::MAX)
+        let size = Some(self.records.len());
+        compress(self.compression, self.level, &mut &self.records[..], size, &mut batch, usize::MAX)
             .expect("compressing memory into memory cannot fail");
         seal(&mut batch, self.header);
         batch.into()

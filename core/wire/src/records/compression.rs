@@ -174,11 +174,12 @@ impl Write for LimitedWriter<'_> {
 
 /// Appends what `source` holds to `out`, compressed, at most `limit` bytes of it.
 ///
-/// `level` is the codec's own scale, none its default. LZ4 has one level here: its crate has no slower search.
+/// A codec that is told the source's `size` takes no larger tables than it needs. `level` is the codec's own scale, none its default. LZ4 has one level here: its crate has no slower search.
 pub(super) fn compress(
     codec: Compression,
     level: Option<i32>,
     source: &mut impl Read,
+    size: Option<usize>,
     out: &mut Vec<u8>,
     limit: usize,
 ) -> io::Result<()> {
@@ -205,6 +206,7 @@ pub(super) fn compress(
         }
         Compression::Zstd => {
             let mut encoder = zstd::stream::write::Encoder::new(out, level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL))?;
+            encoder.set_pledged_src_size(size.map(|size| size as u64))?;
             io::copy(source, &mut encoder)?;
             encoder.finish()?;
         }
@@ -215,14 +217,14 @@ pub(super) fn compress(
 fn compress_snappy(source: &mut impl Read, out: &mut impl Write) -> io::Result<()> {
     out.write_all(&SNAPPY_JAVA_HEADER)?;
     let mut encoder = snap::raw::Encoder::new();
-    let mut plain = Vec::with_capacity(SNAPPY_BLOCK_BYTES);
-    let mut compressed = vec![0; snap::raw::max_compress_len(SNAPPY_BLOCK_BYTES)];
+    let (mut plain, mut compressed) = (Vec::new(), Vec::new());
     loop {
         plain.clear();
         source.by_ref().take(SNAPPY_BLOCK_BYTES as u64).read_to_end(&mut plain)?;
         if plain.is_empty() {
             return Ok(());
         }
+        compressed.resize(snap::raw::max_compress_len(plain.len()), 0);
         let len = encoder.compress(&plain, &mut compressed)?;
         out.write_all(&u32::try_from(len).expect("a block is small").to_be_bytes())?;
         out.write_all(&compressed[..len])?;
@@ -247,7 +249,7 @@ pub fn recompress(
     let mut source = decompressor(header.compression()?, body, limit)?;
     let mut out = vec![0; BatchHeader::LEN];
     let out_max = batch_bytes_max.min(i32::MAX as usize).saturating_sub(BatchHeader::LEN);
-    compress(codec, level, &mut source, &mut out, out_max)
+    compress(codec, level, &mut source, None, &mut out, out_max)
         .map_err(|error| Fault::from(error).into_error(0, limit.min(batch_bytes_max as u64)))?;
     header.set_compression(codec);
     seal(&mut out, header);

@@ -84,7 +84,8 @@ impl Retained {
                 header.max_timestamp = timestamps.max().expect("there is a record");
             }
             let codec = header.compression().expect("the records were read");
-            compress(codec, None, &mut &self.plain_records(&header)[..], &mut batch, usize::MAX)
+            let plain = self.plain_records(&header);
+            compress(codec, None, &mut &plain[..], Some(plain.len()), &mut batch, usize::MAX)
                 .expect("compressing memory into memory cannot fail");
         }
         seal(&mut batch, header);
