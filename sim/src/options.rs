@@ -1,10 +1,13 @@
 //! What one seed draws: topology, timing, workload and faults. Printed when a run fails.
 
-use std::collections::BTreeSet;
+mod groups;
+
 use std::time::Duration;
 
 use highwater_wire::records::Compression;
 
+use self::groups::GROUP_SESSION_MS_MIN;
+pub use self::groups::{GroupOptions, GroupProtocol, MemberOptions};
 use crate::clock::SimTime;
 use crate::faults::{Death, Fault, draw_schedule};
 use crate::rng::{Concern, Stream};
@@ -141,38 +144,6 @@ pub struct ConsumerOptions {
     pub seek_per_mille: u32,
 }
 
-/// One group of consumers.
-#[derive(Clone, Debug)]
-pub struct GroupOptions {
-    /// Its name.
-    pub name: String,
-    /// The topics that it reads, by number.
-    pub topics: BTreeSet<usize>,
-    /// For how long nothing may be heard of a member.
-    pub session_timeout_ms: i32,
-    /// How long members have to join again.
-    pub rebalance_timeout_ms: i32,
-    /// Its members.
-    pub members: Vec<MemberOptions>,
-}
-
-/// One member of a group.
-#[derive(Clone, Debug)]
-pub struct MemberOptions {
-    /// Whether it has a name that outlives it.
-    pub is_static: bool,
-    /// How it reads.
-    pub reading: ConsumerOptions,
-    /// How long it leaves what it has processed without a commit.
-    pub commit: Range,
-    /// How often, when it could do something, it stands still for a while instead.
-    pub stall_per_mille: u32,
-    /// How often it vanishes.
-    pub crash_per_mille: u32,
-    /// How often it leaves.
-    pub leave_per_mille: u32,
-}
-
 /// When faults begin: the topics exist by then, mostly.
 const FAULTS_FROM: SimTime = SimTime(300_000_000);
 
@@ -203,9 +174,10 @@ impl Options {
             faults: draw_schedule(FAULTS_FROM, heal_at, &mut Stream::new(seed, Concern::Faults, 0)),
             heal_at,
             last_death: *rng.pick(&[Death::Kill, Death::PowerLoss, Death::PowerLoss, Death::Stop]),
-            groups: draw_groups(topics as usize, group_rng),
+            groups: groups::draw(topics as usize, group_rng),
         };
-        options.with_compaction(&mut Stream::new(seed, Concern::Options, 1))
+        let rng = |concern, index| Stream::new(seed, concern, index);
+        options.with_compaction(&mut rng(Concern::Options, 1)).with_consumer_groups(&mut rng(Concern::Groups, 1))
     }
 
     /// Makes some topics compacted ones.
@@ -253,46 +225,6 @@ impl Range {
         Duration::from_nanos(rng.skewed(self.from.as_nanos() as u64, self.to.as_nanos() as u64))
     }
 }
-
-fn draw_groups(topics: usize, rng: &mut Stream) -> Vec<GroupOptions> {
-    let count = *rng.pick(&[0, 0, 0, 1, 1, 2]);
-    (0..count).map(|number| GroupOptions::draw(number, topics, rng)).collect()
-}
-
-impl GroupOptions {
-    fn draw(number: usize, topics: usize, rng: &mut Stream) -> Self {
-        let all = rng.chance(700);
-        let only = rng.index(topics);
-        let wild = *rng.pick(&[0, 2, 10]);
-        let members = rng.between(1, 3);
-        Self {
-            name: format!("group-{number}"),
-            topics: (0..topics).filter(|topic| all || *topic == only).collect(),
-            session_timeout_ms: rng.skewed(GROUP_SESSION_MS_MIN, 3000) as i32,
-            rebalance_timeout_ms: rng.skewed(GROUP_SESSION_MS_MIN, 3000) as i32,
-            members: (0..members).map(|_| MemberOptions::draw(wild, rng)).collect(),
-        }
-    }
-}
-
-impl MemberOptions {
-    fn draw(wild: u32, rng: &mut Stream) -> Self {
-        let mut reading = ConsumerOptions::draw(rng);
-        reading.think = Range::draw((10_000, 50_000), 3, rng);
-        reading.wait_ms_max = rng.skewed(50, 500) as i32;
-        Self {
-            is_static: rng.chance(300),
-            reading,
-            commit: Range::draw((10_000, 300_000), 5, rng),
-            stall_per_mille: if rng.chance(500) { wild } else { 0 },
-            crash_per_mille: if rng.chance(500) { wild } else { 0 },
-            leave_per_mille: if rng.chance(500) { wild } else { 0 },
-        }
-    }
-}
-
-/// The shortest session that members ask for: several of their steps and syncs, so that nothing ends by itself.
-const GROUP_SESSION_MS_MIN: u64 = 500;
 
 impl BrokerOptions {
     fn draw(rng: &mut Stream, group_rng: &mut Stream) -> Self {

@@ -24,7 +24,7 @@ use highwater_wire::Uuid;
 use highwater_wire::records::Record;
 
 use batches::{Batches, Found};
-pub use groups::{CommitAnswer, Generation, GroupHistory};
+pub use groups::{CommitAnswer, Generation, GroupHistory, Told};
 
 use crate::options::Options;
 use crate::records::{RecordId, Sent, Writer};
@@ -109,6 +109,7 @@ pub struct Oracle {
     batches: Batches,
     groups: Vec<GroupHistory>,
     acked_records: u64,
+    counts: BTreeMap<&'static str, u64>,
     violation: Option<Violation>,
 }
 
@@ -134,6 +135,7 @@ impl Oracle {
             batches: Batches::default(),
             groups: options.groups.iter().map(GroupHistory::new).collect(),
             acked_records: 0,
+            counts: BTreeMap::new(),
             violation: None,
         }
     }
@@ -321,10 +323,24 @@ impl Oracle {
         &mut self.groups[group]
     }
 
-    /// A coordinator has removed a group.
-    pub fn group_removed(&mut self, name: &str) {
-        let removed = self.groups.iter_mut().find(|group| group.name == name);
-        removed.into_iter().for_each(GroupHistory::removed);
+    /// The group of a name, if it is one of the run's.
+    pub fn group_named(&mut self, name: &str) -> Option<&mut GroupHistory> {
+        self.groups.iter_mut().find(|group| group.name == name)
+    }
+
+    /// Every coordinator is gone, and with it, maybe, what it had decided last.
+    pub fn coordinators_died(&mut self) {
+        self.groups.iter_mut().for_each(GroupHistory::coordinator_died);
+    }
+
+    /// Something happened between clients and brokers that is worth counting.
+    pub fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    /// How often each thing happened that was counted.
+    pub fn take_counts(&mut self) -> BTreeMap<&'static str, u64> {
+        std::mem::take(&mut self.counts)
     }
 
     /// How many groups there are.

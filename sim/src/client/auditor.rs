@@ -83,7 +83,7 @@ impl Auditor {
         let group = context.oracle.group(self.groups_seen);
         let (asked, name) = (group.tick(), group.name.clone());
         let version = self.rng.between(1, 10) as i16;
-        let request = offset_fetch(&name, &places, version, context.oracle);
+        let request = offset_fetch(&name, None, &places, version, context.oracle);
         self.link.ask(request, version, About::Group(asked), context);
     }
 

@@ -1,20 +1,29 @@
 //! What the members of a group were told, and what they have done with it.
 //!
 //! Properties:
-//! * **DoubleOwnership**: in one generation no partition belongs to two members. A static member that comes back owns what
-//!   its former self did.
+//! * **DoubleOwnership**: in one generation of the classic protocol no partition belongs to two members; a static member that
+//!   comes back owns what its former self did. Of members that speak the consumer protocol no two own a partition at any
+//!   epochs: who must give one up owns it until it says that it has, or until it is put out.
 //! * **GenerationsGrow**: who joins is told of no generation older than one whose assignment was known before it asked,
 //!   unless the group was removed meanwhile: its next life begins at the first generation again.
+//! * **FencedCommit**: what a member asks to commit after it was put out is refused.
 //! * **CommitRegression**: what is looked up is the last commit that is known to have happened, or one that was concurrent
 //!   with it or came later. A commit that was refused has not happened.
 //! * **AtLeastOnce**: every record is processed by some member, unless it was gone before the group came to it.
-//! * **EventuallyStable**: in the end all members share a generation, own every partition between them, and have
+//! * **EventuallyStable**: in the end all members share a generation or an epoch, own every partition between them, and have
 //!   committed its end. The world's deadline asserts it.
+
+mod commits;
+mod owners;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::commits::CommitAnswer;
+use self::commits::{Commit, Commits};
+use self::owners::Owners;
+pub use self::owners::{Generation, Told};
 use super::{Place, Violation};
-use crate::options::GroupOptions;
+use crate::options::{GroupOptions, GroupProtocol};
 
 /// One group's history.
 #[derive(Debug)]
@@ -25,53 +34,13 @@ pub struct GroupHistory {
     members_wished: usize,
     /// Counts what is told, so that before and after have a meaning.
     ticks: u64,
-    /// How often it has been removed.
-    removals: u64,
-    /// Who owns what in each generation, as members have heard it.
-    generations: BTreeMap<Generation, BTreeMap<String, BTreeSet<Place>>>,
-    /// Which life of the group each client has joined, if that is certain.
-    lives: BTreeMap<usize, u64>,
-    /// What each client believes to own.
-    current: BTreeMap<usize, (i32, BTreeSet<Place>)>,
-    commits: Vec<Commit>,
-    /// The newest commit of each partition that is known to have happened, by its number.
-    committed: BTreeMap<Place, usize>,
+    /// Which protocol its members speak.
+    pub protocol: GroupProtocol,
+    owners: Owners,
+    commits: Commits,
     /// What was processed, or was gone before that: by partition and offset.
     delivered: BTreeMap<Place, Vec<bool>>,
     is_settled: bool,
-}
-
-/// A generation, and how often the group had been removed before: one number stands for one generation of each life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Generation {
-    life: u64,
-    number: i32,
-}
-
-/// One attempt to commit the offset of one partition.
-#[derive(Debug)]
-struct Commit {
-    place: Place,
-    offset: i64,
-    /// Of its member, if it is certain.
-    generation: Option<Generation>,
-    asked: u64,
-    /// When its fate was sealed: it cannot happen later.
-    answered: Option<u64>,
-    /// When somebody learnt that it has happened.
-    known: Option<u64>,
-    refused: bool,
-}
-
-/// What a member hears of a commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommitAnswer {
-    /// It has happened.
-    Acknowledged,
-    /// It has not, and never will.
-    Refused,
-    /// It may have.
-    Unclear,
 }
 
 impl GroupHistory {
@@ -82,12 +51,9 @@ impl GroupHistory {
             topics: options.topics.clone(),
             members_wished: options.members.len(),
             ticks: 0,
-            removals: 0,
-            generations: BTreeMap::new(),
-            lives: BTreeMap::new(),
-            current: BTreeMap::new(),
-            commits: Vec::new(),
-            committed: BTreeMap::new(),
+            protocol: options.protocol,
+            owners: Owners::default(),
+            commits: Commits::default(),
             delivered: BTreeMap::new(),
             is_settled: false,
         }
@@ -106,14 +72,23 @@ impl GroupHistory {
 
     /// The coordinator has removed the group.
     pub fn removed(&mut self) {
-        self.removals += 1;
+        self.owners.group_removed();
+    }
+
+    /// The coordinator has put a member out, which may not have heard of it yet.
+    pub fn member_removed(&mut self, member_id: &str) {
+        let now = self.tick();
+        self.owners.fence(member_id, now);
+    }
+
+    /// The group's coordinator is gone, and with it, maybe, what it had decided last.
+    pub fn coordinator_died(&mut self) {
+        self.owners.coordinators_died();
     }
 
     /// The newest generation whose assignment somebody knows.
     pub fn generation(&self) -> Generation {
-        let newest = self.generations.last_key_value().map(|(generation, _)| *generation);
-        let none = Generation { life: self.removals, number: -1 };
-        newest.map_or(none, |newest| newest.max(none))
+        self.owners.generation()
     }
 
     /// A client was told of a generation. `known` is what [`generation`](Self::generation) was when it asked.
@@ -121,12 +96,9 @@ impl GroupHistory {
     /// # Errors
     /// The group's generations do not grow.
     pub fn joined(&mut self, client: usize, number: i32, known: Generation) -> Result<(), Violation> {
-        if known.life != self.removals {
-            self.lives.remove(&client);
-            return Ok(());
-        }
-        self.lives.insert(client, known.life);
-        if number >= known.number {
+        let is_certain = self.owners.let_in(client, known.life);
+        // Where both protocols meet, a member may be behind the others until it has given partitions up.
+        if !is_certain || number >= known.number || self.protocol == GroupProtocol::Mixed {
             return Ok(());
         }
         let known = known.number;
@@ -134,66 +106,73 @@ impl GroupHistory {
         Err(Violation { property: "GenerationsGrow", witness })
     }
 
-    /// A client was told what it owns. `owner` is its member id, or its static name.
+    /// A client of the classic protocol was told what it owns, by the answer to what it asked at `asked`. `owner` is its
+    /// static name, or its id.
     ///
     /// # Errors
     /// Somebody else owns some of it.
-    pub fn synced(
-        &mut self,
-        client: usize,
-        owner: &str,
-        generation: i32,
-        places: &BTreeSet<Place>,
-    ) -> Result<(), Violation> {
-        self.current.insert(client, (generation, places.clone()));
-        let Some(generation) = self.generation_of(client, generation) else { return Ok(()) };
-        let owners = self.generations.entry(generation).or_default();
-        owners.insert(owner.to_owned(), places.clone());
-        let others = owners.iter().filter(|(other, _)| *other != owner);
-        let shared = others.filter_map(|(other, theirs)| Some((other, theirs.intersection(places).next()?))).next();
-        let Some((other, place)) = shared else { return Ok(()) };
-        let number = generation.number;
-        let witness = format!("{} generation {number}: both {owner} and {other} own {place}", self.name);
+    pub fn synced(&mut self, told: Told<'_>, owner: &str, asked: u64) -> Result<(), Violation> {
+        self.owners.is_known(told.member_id, asked);
+        let rival = self.owners.synced(told, owner);
+        // A group that changes its protocol without members begins to count anew, and says nothing of it.
+        let rival = rival.filter(|_| self.protocol != GroupProtocol::Mixed);
+        self.require_alone(told, rival)
+    }
+
+    /// A client of the consumer protocol was told what it owns, by the answer to what it asked at `asked` in a certain life
+    /// of the group.
+    ///
+    /// # Errors
+    /// Another current member owns some of it.
+    pub fn holds(&mut self, told: Told<'_>, asked: u64, life: u64) -> Result<(), Violation> {
+        self.owners.let_in(told.client, life);
+        self.owners.is_known(told.member_id, asked);
+        let rival = self.owners.holds(told);
+        self.require_alone(told, rival)
+    }
+
+    fn require_alone(&self, told: Told<'_>, rival: Option<(String, Place)>) -> Result<(), Violation> {
+        let Some((other, place)) = rival else { return Ok(()) };
+        let Told { member_id, epoch, .. } = told;
+        let witness = format!("{}, epoch {epoch}: both {member_id} and {other} own {place}", self.name);
         Err(Violation { property: "DoubleOwnership", witness })
+    }
+
+    /// A client is going to tell the coordinator that it owns nothing but this.
+    pub fn keeps(&mut self, client: usize, places: &BTreeSet<Place>) {
+        self.owners.keeps(client, places);
     }
 
     /// A client owns nothing any more, and knows.
     pub fn gave_up(&mut self, client: usize) {
-        self.current.remove(&client);
+        self.owners.gave_up(client);
     }
 
-    /// A client's generation, if it is certain in which life of the group it has joined.
-    fn generation_of(&self, client: usize, number: i32) -> Option<Generation> {
-        self.lives.get(&client).map(|life| Generation { life: *life, number })
-    }
-
-    /// A client is going to commit an offset; returns the commit's number.
-    pub fn committing(&mut self, client: usize, place: Place, offset: i64, generation: i32) -> usize {
+    /// A client is going to commit an offset, as this member and in this generation; returns the commit's number.
+    pub fn committing(&mut self, client: usize, member_id: &str, place: Place, offset: i64, generation: i32) -> usize {
+        let generation = self.owners.generation_of(client, generation);
+        let since = match self.protocol {
+            GroupProtocol::Classic => generation,
+            // At an older epoch a member may commit what it has owned since then.
+            GroupProtocol::Consumer => self.owners.since(member_id, place),
+            GroupProtocol::Mixed => None,
+        };
         let asked = self.tick();
-        let generation = self.generation_of(client, generation);
-        self.commits.push(Commit { place, offset, generation, asked, answered: None, known: None, refused: false });
-        self.commits.len() - 1
+        self.commits.push(Commit::new(place, offset, member_id, [since, generation], asked))
     }
 
     /// A commit was answered.
-    pub fn commit_answered(&mut self, number: usize, answer: CommitAnswer) {
+    ///
+    /// # Errors
+    /// It has happened although the member had been put out.
+    pub fn commit_answered(&mut self, number: usize, answer: CommitAnswer) -> Result<(), Violation> {
         let now = self.tick();
-        let commit = &mut self.commits[number];
-        commit.answered = Some(now);
-        match answer {
-            CommitAnswer::Acknowledged => {
-                commit.known.get_or_insert(now);
-                let place = commit.place;
-                self.note_committed(place, number);
-            }
-            CommitAnswer::Refused => commit.refused = true,
-            CommitAnswer::Unclear => {}
+        let commit = self.commits.answered(number, answer, now);
+        if answer != CommitAnswer::Acknowledged || !self.owners.is_fenced(&commit.member_id, commit.asked) {
+            return Ok(());
         }
-    }
-
-    fn note_committed(&mut self, place: Place, number: usize) {
-        let newest = self.committed.entry(place).or_insert(number);
-        *newest = number.max(*newest);
+        let witness = format!("{}: the member had been put out before {commit:?}", self.name);
+        Err(Violation { property: "FencedCommit", witness })
     }
 
     /// An offset was looked up by a question asked at `asked`; there is none if it is negative. `note` is the number of
@@ -203,29 +182,10 @@ impl GroupHistory {
     /// The answer is none that the commits allow.
     pub fn fetched(&mut self, asked: u64, place: Place, offset: i64, note: &str) -> Result<(), Violation> {
         let now = self.tick();
-        let known = |commit: &&Commit| commit.place == place && commit.known.is_some_and(|known| known < asked);
-        let violation = |what: &str, which: &dyn std::fmt::Debug| {
-            let witness = format!("{}: {place} is at {offset}, note {note:?}, {what} {which:?}", self.name);
-            Err(Violation { property: "CommitRegression", witness })
-        };
-        if offset < 0 {
-            let forgotten = self.commits.iter().rev().find(known);
-            return forgotten.map_or(Ok(()), |commit| violation("after", commit));
-        }
-        let number = note.parse().unwrap_or(usize::MAX);
-        let Some(found) = self.commits.get(number) else { return violation("which nobody has committed", &()) };
-        if found.place != place || found.offset != offset {
-            return violation("which belongs to", found);
-        }
-        if found.refused {
-            return violation("although this was refused:", found);
-        }
-        if let Some(newer) = self.commits.iter().filter(known).find(|commit| commit.follows(found)) {
-            return violation("after", newer);
-        }
-        self.commits[number].known.get_or_insert(now);
-        self.note_committed(place, number);
-        Ok(())
+        self.commits.fetched((asked, now), place, offset, note).map_err(|why| {
+            let witness = format!("{}: {place} is at {offset}, note {note:?}, {why}", self.name);
+            Violation { property: "CommitRegression", witness }
+        })
     }
 
     /// Records from one offset up to another have been processed, or are gone.
@@ -242,11 +202,8 @@ impl GroupHistory {
 
     /// Whether the group is stable, owns every one of these partitions and has got to the end of each.
     pub fn is_settled(&mut self, ends: &BTreeMap<Place, i64>) -> bool {
-        let generations: BTreeSet<i32> = self.current.values().map(|(generation, _)| *generation).collect();
-        let owned: BTreeSet<Place> = self.current.values().flat_map(|(_, places)| places).copied().collect();
-        self.is_settled |= self.current.len() == self.members_wished
-            && generations.len() == 1
-            && ends.iter().all(|(place, end)| owned.contains(place) && self.committed(*place) >= *end);
+        self.is_settled |= self.owners.are_settled(self.members_wished, ends.keys().copied())
+            && ends.iter().all(|(place, end)| self.committed(*place) >= *end);
         self.is_settled
     }
 
@@ -267,20 +224,11 @@ impl GroupHistory {
     /// What the group still lacks, in a few words.
     pub fn describe(&self, ends: &BTreeMap<Place, i64>) -> String {
         let lag: BTreeMap<_, _> = ends.iter().map(|(place, end)| (place, (self.committed(*place), end))).collect();
-        format!("members {:?}, committed of end {lag:?}", self.current)
+        format!("{:?}, committed of end {lag:?}", self.owners)
     }
 
     fn committed(&self, place: Place) -> i64 {
-        self.committed.get(&place).map_or(0, |number| self.commits[*number].offset)
-    }
-}
-
-impl Commit {
-    /// Whether it can only have happened after the other: it was asked for when the other's fate was sealed, or in a later
-    /// generation, which refuses the other.
-    fn follows(&self, other: &Self) -> bool {
-        let is_newer = other.generation.zip(self.generation).is_some_and(|(other, own)| other < own);
-        is_newer || other.answered.is_some_and(|answered| answered < self.asked)
+        self.commits.committed(place)
     }
 }
 
@@ -292,8 +240,14 @@ mod tests {
 
     /// A group that clients 1 and 2 have joined.
     fn group() -> GroupHistory {
+        group_of(GroupProtocol::Classic)
+    }
+
+    fn group_of(protocol: GroupProtocol) -> GroupHistory {
         let mut group = GroupHistory::new(&GroupOptions {
             name: "group".to_owned(),
+            protocol,
+            assignor: None,
             topics: BTreeSet::from([0]),
             session_timeout_ms: 0,
             rebalance_timeout_ms: 0,
@@ -310,13 +264,40 @@ mod tests {
         result.err().map(|violation| violation.property)
     }
 
+    /// A commit by the client's member, "a" or "b".
+    fn commit(group: &mut GroupHistory, client: usize, offset: i64, generation: i32) -> usize {
+        group.committing(client, if client == 1 { "a" } else { "b" }, PLACE, offset, generation)
+    }
+
+    fn sync(
+        group: &mut GroupHistory,
+        client: usize,
+        member_id: &str,
+        epoch: i32,
+        places: &BTreeSet<Place>,
+    ) -> Result<(), Violation> {
+        let asked = group.tick();
+        group.synced(Told { client, member_id, epoch, places }, member_id, asked)
+    }
+
+    fn hold(
+        group: &mut GroupHistory,
+        client: usize,
+        member_id: &str,
+        epoch: i32,
+        places: &BTreeSet<Place>,
+    ) -> Result<(), Violation> {
+        let asked = group.tick();
+        group.holds(Told { client, member_id, epoch, places }, asked, 0)
+    }
+
     #[test]
     fn an_acknowledged_commit_must_be_found() {
         let mut group = group();
         let asked = group.tick();
-        let commit = group.committing(1, PLACE, 5, 1);
+        let commit = commit(&mut group, 1, 5, 1);
         assert_eq!(property(group.fetched(asked, PLACE, -1, "")), None, "nothing is known yet");
-        group.commit_answered(commit, CommitAnswer::Acknowledged);
+        assert_eq!(property(group.commit_answered(commit, CommitAnswer::Acknowledged)), None);
         assert_eq!(property(group.fetched(asked, PLACE, -1, "")), None, "the question was asked before");
         let asked = group.tick();
         assert_eq!(property(group.fetched(asked, PLACE, 5, "0")), None);
@@ -327,13 +308,13 @@ mod tests {
     #[test]
     fn a_commit_without_an_answer_may_be_found_at_any_time_of_its_generation() {
         let mut group = group();
-        let _lost = group.committing(1, PLACE, 5, 1);
-        let same = group.committing(1, PLACE, 6, 1);
-        group.commit_answered(same, CommitAnswer::Acknowledged);
+        let _lost = commit(&mut group, 1, 5, 1);
+        let same = commit(&mut group, 1, 6, 1);
+        assert_eq!(property(group.commit_answered(same, CommitAnswer::Acknowledged)), None);
         let asked = group.tick();
         assert_eq!(property(group.fetched(asked, PLACE, 5, "0")), None, "it may have come late");
-        let later = group.committing(1, PLACE, 7, 2);
-        group.commit_answered(later, CommitAnswer::Acknowledged);
+        let later = commit(&mut group, 1, 7, 2);
+        assert_eq!(property(group.commit_answered(later, CommitAnswer::Acknowledged)), None);
         let asked = group.tick();
         assert_eq!(property(group.fetched(asked, PLACE, 5, "0")), Some("CommitRegression"), "a later one refuses it");
     }
@@ -341,10 +322,10 @@ mod tests {
     #[test]
     fn a_commit_that_was_seen_does_not_vanish() {
         let mut group = group();
-        let before = group.committing(1, PLACE, 4, 1);
-        group.commit_answered(before, CommitAnswer::Acknowledged);
-        let unclear = group.committing(1, PLACE, 5, 1);
-        group.commit_answered(unclear, CommitAnswer::Unclear);
+        let before = commit(&mut group, 1, 4, 1);
+        assert_eq!(property(group.commit_answered(before, CommitAnswer::Acknowledged)), None);
+        let unclear = commit(&mut group, 1, 5, 1);
+        assert_eq!(property(group.commit_answered(unclear, CommitAnswer::Unclear)), None);
         let asked = group.tick();
         assert_eq!(property(group.fetched(asked, PLACE, 4, "0")), None);
         assert_eq!(property(group.fetched(asked, PLACE, 5, "1")), None);
@@ -355,8 +336,8 @@ mod tests {
     #[test]
     fn a_refused_commit_is_never_found() {
         let mut group = group();
-        let refused = group.committing(1, PLACE, 5, 1);
-        group.commit_answered(refused, CommitAnswer::Refused);
+        let refused = commit(&mut group, 1, 5, 1);
+        assert_eq!(property(group.commit_answered(refused, CommitAnswer::Refused)), None);
         let asked = group.tick();
         assert_eq!(property(group.fetched(asked, PLACE, 5, "0")), Some("CommitRegression"));
     }
@@ -365,11 +346,11 @@ mod tests {
     fn one_partition_has_one_owner_in_a_generation() {
         let mut group = group();
         let places = BTreeSet::from([PLACE]);
-        assert_eq!(property(group.synced(1, "a", 1, &places)), None);
-        assert_eq!(property(group.synced(1, "a", 1, &places)), None, "it may ask again");
-        assert_eq!(property(group.synced(2, "b", 1, &BTreeSet::new())), None);
-        assert_eq!(property(group.synced(2, "b", 2, &places)), None, "another generation");
-        assert_eq!(property(group.synced(1, "a", 2, &places)), Some("DoubleOwnership"));
+        assert_eq!(property(sync(&mut group, 1, "a", 1, &places)), None);
+        assert_eq!(property(sync(&mut group, 1, "a", 1, &places)), None, "it may ask again");
+        assert_eq!(property(sync(&mut group, 2, "b", 1, &BTreeSet::new())), None);
+        assert_eq!(property(sync(&mut group, 2, "b", 2, &places)), None, "another generation");
+        assert_eq!(property(sync(&mut group, 1, "a", 2, &places)), Some("DoubleOwnership"));
     }
 
     #[test]
@@ -377,7 +358,7 @@ mod tests {
         let mut group = group();
         let places = BTreeSet::from([PLACE]);
         let before = group.generation();
-        assert_eq!(property(group.synced(1, "a", 2, &places)), None);
+        assert_eq!(property(sync(&mut group, 1, "a", 2, &places)), None);
         let known = group.generation();
         assert_eq!(property(group.joined(2, 1, before)), None, "it asked before anybody knew");
         assert_eq!(property(group.joined(2, 1, known)), Some("GenerationsGrow"));
@@ -387,12 +368,58 @@ mod tests {
             None,
             "it may have been told of its former life or the new one"
         );
-        assert_eq!(property(group.synced(2, "b", 2, &places)), None, "whose generation this is nobody knows");
+        assert_eq!(property(sync(&mut group, 2, "b", 2, &places)), None, "whose generation this is nobody knows");
         let known = group.generation();
         assert_eq!(property(group.joined(2, 1, known)), None);
-        assert_eq!(property(group.synced(2, "b", 1, &places)), None);
+        assert_eq!(property(sync(&mut group, 2, "b", 1, &places)), None);
         assert_eq!(property(group.joined(1, 0, group.generation())), Some("GenerationsGrow"));
-        assert_eq!(property(group.synced(1, "a", 1, &places)), Some("DoubleOwnership"));
+        assert_eq!(property(sync(&mut group, 1, "a", 1, &places)), Some("DoubleOwnership"));
+    }
+
+    #[test]
+    fn what_must_be_given_up_is_owned_until_its_owner_says_that_it_is_not() {
+        let mut group = group_of(GroupProtocol::Consumer);
+        let places = BTreeSet::from([PLACE]);
+        assert_eq!(property(hold(&mut group, 1, "a", 1, &places)), None);
+        assert_eq!(property(hold(&mut group, 2, "b", 2, &places)), Some("DoubleOwnership"), "at any epoch");
+        group.keeps(2, &BTreeSet::new());
+        group.keeps(1, &BTreeSet::new());
+        assert_eq!(property(hold(&mut group, 2, "b", 2, &places)), None);
+        group.member_removed("b");
+        assert_eq!(property(hold(&mut group, 1, "a", 3, &places)), None, "b was put out");
+        assert_eq!(property(hold(&mut group, 2, "b", 4, &places)), Some("DoubleOwnership"), "b was let in again");
+    }
+
+    #[test]
+    fn who_was_put_out_commits_nothing_unless_a_crash_has_undone_that() {
+        let mut group = group_of(GroupProtocol::Consumer);
+        let before = commit(&mut group, 1, 4, 1);
+        group.member_removed("a");
+        let after = commit(&mut group, 1, 5, 1);
+        assert_eq!(property(group.commit_answered(before, CommitAnswer::Acknowledged)), None);
+        assert_eq!(property(group.commit_answered(after, CommitAnswer::Acknowledged)), Some("FencedCommit"));
+        group.coordinator_died();
+        let later = commit(&mut group, 1, 6, 1);
+        assert_eq!(property(group.commit_answered(later, CommitAnswer::Acknowledged)), None);
+    }
+
+    #[test]
+    fn an_owner_at_a_newer_epoch_refuses_only_commits_from_before_it_owned() {
+        let mut group = group_of(GroupProtocol::Consumer);
+        let places = BTreeSet::from([PLACE]);
+        assert_eq!(property(hold(&mut group, 1, "a", 1, &places)), None);
+        let lost = commit(&mut group, 1, 5, 1);
+        assert_eq!(property(hold(&mut group, 1, "a", 2, &places)), None);
+        let same = commit(&mut group, 1, 6, 2);
+        assert_eq!(property(group.commit_answered(same, CommitAnswer::Acknowledged)), None);
+        let asked = group.tick();
+        assert_eq!(property(group.fetched(asked, PLACE, 5, &lost.to_string())), None, "it may have come late");
+        group.gave_up(1);
+        assert_eq!(property(hold(&mut group, 2, "b", 3, &places)), None);
+        let other = commit(&mut group, 2, 7, 3);
+        assert_eq!(property(group.commit_answered(other, CommitAnswer::Acknowledged)), None);
+        let asked = group.tick();
+        assert_eq!(property(group.fetched(asked, PLACE, 5, &lost.to_string())), Some("CommitRegression"));
     }
 
     #[test]
@@ -402,8 +429,8 @@ mod tests {
         assert_eq!(property(group.judge(PLACE, 1, true)), None);
         assert_eq!(property(group.judge(PLACE, 2, false)), None, "nobody was promised that it is there");
         assert_eq!(property(group.judge(PLACE, 2, true)), Some("AtLeastOnce"));
-        let commit = group.committing(1, PLACE, 3, 1);
-        group.commit_answered(commit, CommitAnswer::Acknowledged);
+        let commit = commit(&mut group, 1, 3, 1);
+        assert_eq!(property(group.commit_answered(commit, CommitAnswer::Acknowledged)), None);
         assert_eq!(property(group.judge(PLACE, 2, false)), Some("AtLeastOnce"));
     }
 }

@@ -13,7 +13,8 @@ use crate::boot::boot;
 use crate::broker::Process;
 use crate::clock::SimTime;
 use crate::faults::{Death, FaultClass};
-use crate::oracle::Violation;
+use crate::options::GroupProtocol;
+use crate::oracle::{GroupHistory, Violation};
 
 /// How long after its start a broker that must die again does so at most.
 const DIES_AGAIN_WITHIN: Duration = Duration::from_millis(20);
@@ -217,15 +218,32 @@ impl World {
             CoreEvent::ConnectionClosed { .. } => self.outcome.branch("connection closed by the broker"),
             CoreEvent::StrayDirectory { .. } => self.outcome.branch("stray directory"),
             CoreEvent::CoordinatorLoaded { .. } => self.outcome.branch("group coordinator loaded"),
-            CoreEvent::Group(GroupEvent::Rebalancing { .. }) => self.outcome.branch("group rebalances"),
-            CoreEvent::Group(GroupEvent::Stable { .. }) => self.outcome.branch("group is stable"),
-            CoreEvent::Group(GroupEvent::Emptied { .. }) => self.outcome.branch("group is empty"),
-            CoreEvent::Group(GroupEvent::MemberRemoved { .. }) => self.outcome.branch("member is gone"),
-            CoreEvent::Group(GroupEvent::Removed { group }) => {
-                self.oracle.group_removed(group);
-                self.outcome.branch("group removed");
-            }
+            CoreEvent::Group(event) => self.group_event(event),
             CoreEvent::ClusterFounded { .. } | CoreEvent::LogRecovered { .. } | CoreEvent::BecameLeader { .. } => {}
+        }
+    }
+
+    fn group_event(&mut self, event: &GroupEvent) {
+        match event {
+            GroupEvent::Rebalancing { group, .. } => {
+                let protocol = self.oracle.group_named(group).map(|group| group.protocol);
+                self.outcome.branch(match protocol {
+                    Some(GroupProtocol::Consumer) => "consumer group rebalances",
+                    Some(GroupProtocol::Mixed) => "mixed group rebalances",
+                    Some(GroupProtocol::Classic) | None => "classic group rebalances",
+                });
+            }
+            GroupEvent::Stable { .. } => self.outcome.branch("group is stable"),
+            GroupEvent::Emptied { .. } => self.outcome.branch("group is empty"),
+            GroupEvent::MemberRemoved { group, member, .. } => {
+                self.outcome.branch("member is gone");
+                let group = self.oracle.group_named(group);
+                group.into_iter().for_each(|group| group.member_removed(member));
+            }
+            GroupEvent::Removed { group } => {
+                self.outcome.branch("group removed");
+                self.oracle.group_named(group).into_iter().for_each(GroupHistory::removed);
+            }
         }
     }
 
@@ -270,6 +288,7 @@ impl World {
     /// The process is gone, and with it its connections and what it had open. It comes back after a while.
     pub(super) fn end_process(&mut self, index: usize, death: Death) {
         let now = self.queue.now();
+        self.oracle.coordinators_died();
         let broker = &mut self.brokers[index];
         broker.process = None;
         let unsynced = broker.disk.unsynced_bytes();

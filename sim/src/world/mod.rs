@@ -243,6 +243,7 @@ impl World {
             self.trace.number(broker.disk.digest());
         }
         self.outcome.acked_records = self.oracle.acked_records();
+        self.outcome.branches.append(&mut self.oracle.take_counts());
         self.outcome.events = self.trace.events();
         self.outcome.simulated = self.queue.now().since(SimTime(0));
         self.outcome.trace_hash = self.trace.hash();

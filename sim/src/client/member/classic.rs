@@ -13,7 +13,7 @@ use highwater_wire::{
 use super::requests::{assigned, assignment, error_code, subscription};
 use super::{Asked, Member, Phase};
 use crate::client::Context;
-use crate::oracle::{Generation, Place};
+use crate::oracle::{Generation, Place, Told};
 
 /// What a member remembers between two generations.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl Member {
         }
         let grown = context.oracle.group(self.group).joined(self.number, response.generation_id, known);
         context.oracle.note(grown);
-        self.generation = response.generation_id;
+        self.epoch = response.generation_id;
         let leads = response.leader == response.member_id && !response.skip_assignment;
         let assignments = if leads { self.assign(&response, context) } else { Vec::new() };
         self.member_id = response.member_id;
@@ -95,17 +95,18 @@ impl Member {
         let version = self.version(0, 3, 5);
         let request = SyncGroupRequest {
             group_id: self.group_options.name.clone(),
-            generation_id: self.generation,
+            generation_id: self.epoch,
             member_id: self.member_id.clone(),
             group_instance_id: self.instance_id(),
             protocol_type: Some("consumer".to_owned()),
             protocol_name: Some("range".to_owned()),
             assignments,
         };
-        self.coordinator.ask(request, version, Asked::Sync, context);
+        let asked = context.oracle.group(self.group).tick();
+        self.coordinator.ask(request, version, Asked::Sync(asked), context);
     }
 
-    pub(super) fn synced(&mut self, response: &SyncGroupResponse, context: &mut Context<'_>) {
+    pub(super) fn synced(&mut self, asked: u64, response: &SyncGroupResponse, context: &mut Context<'_>) {
         match error_code(response.error_code) {
             ErrorCode::None => {}
             error => return self.failed("SyncGroup", error, context),
@@ -113,11 +114,12 @@ impl Member {
         let Some(places) = assigned(&response.assignment, context.oracle) else {
             return context.oracle.require(false, "Answers", || format!("nobody assigns {:?}", response.assignment));
         };
-        context.trace.tell(context.now, self.coordinator.name(), || {
-            format!("owns {places:?} in generation {}", self.generation)
-        });
+        context
+            .trace
+            .tell(context.now, self.coordinator.name(), || format!("owns {places:?} in generation {}", self.epoch));
         let owner = self.instance_id().unwrap_or_else(|| self.member_id.clone());
-        let synced = context.oracle.group(self.group).synced(self.number, &owner, self.generation, &places);
+        let told = Told { client: self.number, member_id: &self.member_id, epoch: self.epoch, places: &places };
+        let synced = context.oracle.group(self.group).synced(told, &owner, asked);
         context.oracle.note(synced);
         self.take_over(&places);
         self.classic.must_rejoin = false;
@@ -147,7 +149,7 @@ impl Member {
         let version = self.version(0, 3, 4);
         let request = HeartbeatRequest {
             group_id: self.group_options.name.clone(),
-            generation_id: self.generation,
+            generation_id: self.epoch,
             member_id: self.member_id.clone(),
             group_instance_id: self.instance_id(),
         };

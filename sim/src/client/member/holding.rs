@@ -7,6 +7,7 @@ use crate::oracle::{GroupHistory, Place};
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub struct Holding {
+    owned: BTreeSet<Place>,
     /// Where the group has got to is not known yet.
     pub unknown: BTreeSet<Place>,
     /// The group has not begun here, or has got to an offset that is gone: reading begins at the start.
@@ -17,8 +18,23 @@ pub struct Holding {
 }
 
 impl Holding {
+    /// What the member owns.
+    pub fn owned(&self) -> &BTreeSet<Place> {
+        &self.owned
+    }
+
+    /// Lets a place go.
+    pub fn let_go(&mut self, place: Place) {
+        self.owned.remove(&place);
+        self.unknown.remove(&place);
+        self.lost.remove(&place);
+        self.processed.remove(&place);
+        self.committed.remove(&place);
+    }
+
     /// Takes over places, of which nothing is known yet.
     pub fn take_over(&mut self, places: &BTreeSet<Place>) {
+        self.owned.extend(places);
         self.unknown.extend(places);
     }
 

@@ -4,6 +4,7 @@
 //! What it has fetched counts as processed when it does the next thing, so that vanishing loses what it had in hand.
 
 mod classic;
+mod consumer;
 mod holding;
 mod offsets;
 mod reading;
@@ -18,6 +19,7 @@ use highwater_wire::sync_group::SyncGroupRequestAssignment;
 use highwater_wire::{AnyResponse, ErrorCode};
 
 use self::classic::Classic;
+use self::consumer::{Beat, Beating};
 use self::holding::Holding;
 use self::reading::Reading;
 use self::requests::error_code;
@@ -26,7 +28,7 @@ use super::fetch::Reader;
 use super::link::{Link, REDIAL_AFTER};
 use super::{Client, ClientEvent, Context};
 use crate::clock::SimTime;
-use crate::options::{GroupOptions, MemberOptions};
+use crate::options::{GroupOptions, GroupProtocol, MemberOptions};
 use crate::oracle::{Generation, Place};
 use crate::rng::{Concern, Stream};
 
@@ -44,8 +46,12 @@ pub struct Member {
     reader: Reader,
     is_found: bool,
     member_id: String,
-    generation: i32,
+    /// Its generation, or its epoch.
+    epoch: i32,
+    /// Whether it speaks the consumer protocol.
+    speaks_consumer: bool,
     classic: Classic,
+    beating: Beating,
     phase: Phase,
     holding: Holding,
     /// Counts what it has owned so far: answers about records are of use only while it owns the same.
@@ -82,8 +88,10 @@ enum Asked {
     Find,
     /// And the group's generation that was known by then.
     Join(Generation),
-    Sync,
+    /// And when.
+    Sync(u64),
     Heartbeat,
+    Beat(Beat),
     /// And when.
     Offsets(u64),
     /// Offsets, with the numbers of their commits.
@@ -109,7 +117,9 @@ impl Member {
             reader: Reader::new(name, drawn.reading.version, false),
             is_found: false,
             member_id: String::new(),
-            generation: -1,
+            epoch: -1,
+            speaks_consumer: drawn.speaks_consumer,
+            beating: Beating::default(),
             classic: Classic::default(),
             phase: Phase::Joining,
             holding: Holding::default(),
@@ -186,13 +196,17 @@ impl Member {
     fn forget_group(&mut self, until: SimTime, context: &mut Context<'_>) {
         self.give_up(Phase::Away(until), context);
         self.member_id.clear();
-        self.generation = -1;
+        self.epoch = -1;
+        if self.group_options.protocol == GroupProtocol::Mixed && self.rng.chance(500) {
+            self.speaks_consumer = !self.speaks_consumer;
+        }
     }
 
     /// What it was given is not its own any more.
     fn give_up(&mut self, phase: Phase, context: &mut Context<'_>) {
         self.phase = phase;
         self.take_over(&BTreeSet::new());
+        self.forget_target();
         context.oracle.group(self.group).gave_up(self.number);
     }
 
@@ -237,12 +251,15 @@ impl Member {
         }
         match &mut self.phase {
             Phase::Away(_) => {}
+            Phase::Joining if self.speaks_consumer => self.beat(context),
             Phase::Joining => self.join(context),
             Phase::Syncing(assignments) => {
                 let assignments = assignments.clone();
                 self.sync(assignments, context);
             }
+            Phase::Owning if self.speaks_consumer => self.keep_beating(context),
             Phase::Owning => self.keep(context),
+            Phase::Leaving if self.speaks_consumer => self.leave_beating(context),
             Phase::Leaving => self.leave(context),
         }
     }
@@ -266,10 +283,22 @@ impl Member {
     fn failed(&mut self, what: &str, error: ErrorCode, context: &mut Context<'_>) {
         context.trace.tell(context.now, self.coordinator.name(), || format!("fails to {what}: {error:?}"));
         match error {
-            ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => self.is_found = false,
+            ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => {
+                self.is_found = false;
+                self.say_all_again();
+            }
+            // A member of the consumer protocol comes back under the id that it had.
+            ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch if self.speaks_consumer => {
+                context.oracle.count("member heard that it is fenced");
+                self.give_up(Phase::Joining, context);
+            }
             ErrorCode::UnknownMemberId | ErrorCode::FencedInstanceId => {
+                context.oracle.count("member heard that it is fenced");
                 self.forget_group(context.now, context);
             }
+            ErrorCode::StaleMemberEpoch => self.say_all_again(),
+            // Its former self has not left: the name is free when that one's session has ended.
+            ErrorCode::UnreleasedInstanceId => {}
             ErrorCode::IllegalGeneration | ErrorCode::GroupIdNotFound => self.give_up(Phase::Joining, context),
             ErrorCode::RebalanceInProgress => match &mut self.phase {
                 Phase::Owning => self.classic.must_rejoin = true,
@@ -294,7 +323,10 @@ impl Member {
                 error => self.failed("FindCoordinator", error, context),
             },
             (Asked::Join(known), AnyResponse::JoinGroup(response)) => self.joined(known, response, context),
-            (Asked::Sync, AnyResponse::SyncGroup(response)) => self.synced(&response, context),
+            (Asked::Sync(asked), AnyResponse::SyncGroup(response)) => self.synced(asked, &response, context),
+            (Asked::Beat(beat), AnyResponse::ConsumerGroupHeartbeat(response)) => {
+                self.has_beaten(beat, response, context);
+            }
             (Asked::Heartbeat, AnyResponse::Heartbeat(response)) => match error_code(response.error_code) {
                 ErrorCode::None => self.ask_coordinator(context),
                 error => self.failed("Heartbeat", error, context),
@@ -303,7 +335,9 @@ impl Member {
             (Asked::Commit(commits), AnyResponse::OffsetCommit(response)) => {
                 self.committed(commits, &response, context);
             }
-            (Asked::Leave, AnyResponse::LeaveGroup(_)) => self.has_left(context),
+            (Asked::Leave, AnyResponse::LeaveGroup(_) | AnyResponse::ConsumerGroupHeartbeat(_)) => {
+                self.has_left(context);
+            }
             (asked, response) => {
                 context.oracle.require(false, "Answers", || format!("{asked:?} is answered with {response:?}"));
             }
@@ -315,6 +349,7 @@ impl Member {
         if lost.iter().any(|asked| matches!(asked, Asked::Leave)) {
             self.has_left(context);
         }
+        self.say_all_again();
         context.wake_after(REDIAL_AFTER);
     }
 
@@ -370,11 +405,8 @@ impl Client for Member {
     }
 
     fn describe(&self) -> String {
-        let Self { phase, generation, member_id, .. } = self;
+        let Self { phase, epoch, member_id, .. } = self;
         let waits = (self.coordinator.oldest(), self.data.oldest());
-        format!(
-            "{} ({member_id:?}, generation {generation}) is {phase:?}, waits for {waits:?}",
-            self.coordinator.name()
-        )
+        format!("{} ({member_id:?}, epoch {epoch}) is {phase:?}, waits for {waits:?}", self.coordinator.name())
     }
 }

@@ -7,6 +7,9 @@ use super::{Asked, Member};
 use crate::client::Context;
 use crate::oracle::{CommitAnswer, Place};
 
+/// The first version of OffsetCommit and OffsetFetch that members of the consumer protocol may use.
+const EPOCHS_FROM: u64 = 9;
+
 impl Member {
     /// Looks up where the group has got to, or commits, if there is anything to be looked up or committed.
     pub(super) fn tend_offsets(&mut self, context: &mut Context<'_>) {
@@ -21,8 +24,10 @@ impl Member {
     }
 
     fn look_up(&mut self, context: &mut Context<'_>) {
-        let version = self.rng.between(1, 10) as i16;
-        let request = offset_fetch(&self.group_options.name, &self.holding.unknown, version, context.oracle);
+        let member = self.speaks_consumer.then_some((self.member_id.as_str(), self.epoch));
+        let first = if member.is_some() { EPOCHS_FROM } else { 1 };
+        let version = self.rng.between(first, 10) as i16;
+        let request = offset_fetch(&self.group_options.name, member, &self.holding.unknown, version, context.oracle);
         let asked = context.oracle.group(self.group).tick();
         self.coordinator.ask(request, version, Asked::Offsets(asked), context);
     }
@@ -49,13 +54,14 @@ impl Member {
     }
 
     pub(super) fn commit(&mut self, offsets: Vec<(Place, i64)>, context: &mut Context<'_>) {
-        let version = self.version(2, 7, 10);
-        let group = context.oracle.group(self.group);
-        let number = |(place, offset)| (place, offset, group.committing(self.number, place, offset, self.generation));
+        let version =
+            if self.speaks_consumer { self.rng.between(EPOCHS_FROM, 10) as i16 } else { self.version(2, 7, 10) };
+        let (group, client, member_id) = (context.oracle.group(self.group), self.number, self.member_id.as_str());
+        let number = |(place, offset)| (place, offset, group.committing(client, member_id, place, offset, self.epoch));
         let commits: Vec<_> = offsets.into_iter().map(number).collect();
         let request = OffsetCommitRequest {
             group_id: self.group_options.name.clone(),
-            generation_id_or_member_epoch: self.generation,
+            generation_id_or_member_epoch: self.epoch,
             member_id: self.member_id.clone(),
             group_instance_id: self.instance_id(),
             topics: committed_topics(&commits, version, context.oracle),
@@ -79,7 +85,14 @@ impl Member {
             let ordered = row.partition_index == place.partition;
             context.oracle.require(ordered, "Answers", || format!("{place} is answered {row:?}"));
             let error = error_code(row.error_code);
-            context.oracle.group(self.group).commit_answered(number, commit_answer(error));
+            let answer = commit_answer(error);
+            let answered = context.oracle.group(self.group).commit_answered(number, answer);
+            context.oracle.note(answered);
+            context.oracle.count(match answer {
+                CommitAnswer::Acknowledged => "commit acknowledged",
+                CommitAnswer::Refused => "commit refused",
+                CommitAnswer::Unclear => "commit left unclear",
+            });
             match error {
                 ErrorCode::None => drop(self.holding.committed.insert(place, offset)),
                 error => failure = Some(error),
@@ -97,6 +110,7 @@ fn commit_answer(error: ErrorCode) -> CommitAnswer {
         ErrorCode::None => CommitAnswer::Acknowledged,
         ErrorCode::IllegalGeneration
         | ErrorCode::UnknownMemberId
+        | ErrorCode::StaleMemberEpoch
         | ErrorCode::FencedInstanceId
         | ErrorCode::RebalanceInProgress
         | ErrorCode::GroupIdNotFound

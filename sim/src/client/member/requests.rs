@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use highwater_wire::consumer_group_heartbeat::{Assignment, TopicPartitions};
 use highwater_wire::consumer_protocol::TopicPartition;
 use highwater_wire::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use highwater_wire::offset_fetch::{OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics};
@@ -36,8 +37,14 @@ pub fn found_coordinator(response: &FindCoordinatorResponse) -> ErrorCode {
     error_code(response.coordinators.first().map_or(response.error_code, |found| found.error_code))
 }
 
-/// Asks what a group has committed.
-pub fn offset_fetch(group: &str, places: &BTreeSet<Place>, version: i16, oracle: &Oracle) -> OffsetFetchRequest {
+/// Asks what a group has committed. A `member` says who it is and at which epoch.
+pub fn offset_fetch(
+    group: &str,
+    member: Option<(&str, i32)>,
+    places: &BTreeSet<Place>,
+    version: i16,
+    oracle: &Oracle,
+) -> OffsetFetchRequest {
     let by_topic = by_topic(places.iter().map(|place| (*place, place.partition)));
     let group_id = group.to_owned();
     if version < SEVERAL_GROUPS_FROM {
@@ -52,7 +59,8 @@ pub fn offset_fetch(group: &str, places: &BTreeSet<Place>, version: i16, oracle:
         OffsetFetchRequestTopics { name, topic_id, partition_indexes }
     });
     let topics = Some(topics.collect());
-    let group = OffsetFetchRequestGroup { group_id, topics, ..Default::default() };
+    let (member_id, member_epoch) = (member.map(|(id, _)| id.to_owned()), member.map_or(-1, |(_, epoch)| epoch));
+    let group = OffsetFetchRequestGroup { group_id, member_id, member_epoch, topics };
     OffsetFetchRequest { groups: vec![group], ..Default::default() }
 }
 
@@ -138,6 +146,31 @@ pub fn assigned(assignment: &Bytes, oracle: &Oracle) -> Option<BTreeSet<Place>> 
         places.extend(partitions.into_iter().map(|partition| Place { topic, partition }));
     }
     Some(places)
+}
+
+/// What a member of the consumer protocol owns.
+pub fn owned_topics(places: &BTreeSet<Place>, oracle: &Oracle) -> Vec<TopicPartitions> {
+    let by_topic = by_topic(places.iter().map(|place| (*place, place.partition)));
+    let topics = by_topic.into_iter().map(|(topic, partitions)| {
+        let topic_id = oracle.topics()[topic].id.unwrap_or(Uuid::ZERO);
+        TopicPartitions { topic_id, partitions }
+    });
+    topics.collect()
+}
+
+/// What it shall own, as far as the topics are known.
+pub fn given(assignment: &Assignment, oracle: &Oracle) -> BTreeSet<Place> {
+    let find = |id: Uuid| oracle.topics().iter().position(|known| known.id == Some(id));
+    let places = assignment.topic_partitions.iter().filter_map(|row| {
+        let topic = find(row.topic_id)?;
+        Some(row.partitions.iter().map(move |partition| Place { topic, partition: *partition }))
+    });
+    places.flatten().collect()
+}
+
+/// A regular expression that these topics match and no others.
+pub fn topics_regex(topics: impl Iterator<Item = usize>, oracle: &Oracle) -> String {
+    topics.map(|topic| oracle.topics()[topic].name.as_str()).collect::<Vec<_>>().join("|")
 }
 
 /// An answer's code.
