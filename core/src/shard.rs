@@ -115,7 +115,8 @@ impl<D: Disk> Shard<D> {
                     topic: Arc::clone(&topic.name),
                     leader_epoch: partition.leader_epoch,
                     isr: partition.isr.iter().copied().collect(),
-                    isr_min: topic.config.min_insync_replicas as usize,
+                    // As in Kafka, a topic with fewer replicas than that can still be written to.
+                    isr_min: (topic.config.min_insync_replicas as usize).min(partition.replicas.len()),
                     counting: match topic.config.flush {
                         Flush::Sync => Counting::Synced,
                         Flush::PageCache => Counting::Written,

@@ -190,8 +190,20 @@ impl World {
     }
 
     fn create_topic(&mut self, name: &str, num_partitions: i32) {
-        let topic =
-            CreatableTopic { name: name.to_owned(), num_partitions, replication_factor: 1, ..Default::default() };
+        self.create_configured_topic(name, num_partitions, &[]);
+    }
+
+    fn create_configured_topic(&mut self, name: &str, num_partitions: i32, configs: &[(&str, &str)]) {
+        let configs = configs
+            .iter()
+            .map(|(key, value)| CreatableTopicConfig { name: (*key).to_owned(), value: Some((*value).to_owned()) });
+        let topic = CreatableTopic {
+            name: name.to_owned(),
+            num_partitions,
+            replication_factor: 1,
+            configs: configs.collect(),
+            ..Default::default()
+        };
         self.send(CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..Default::default() }, 7);
         let Some(AnyResponse::CreateTopics(response)) = self.answers.pop() else { panic!("no answer") };
         assert_eq!(response.topics[0].error_code, 0, "{response:?}");
@@ -282,6 +294,16 @@ fn the_first_batch_is_returned_whatever_the_limits() {
     (request.max_bytes, request.topics[0].partitions[0].partition_max_bytes) = (0, 0);
     world.send(request, 11);
     assert!(records_len(&world.fetched()) > 0);
+}
+
+/// The differential test found it: a topic cannot ask for more replicas in sync than it has.
+#[test]
+fn a_topic_with_fewer_replicas_than_must_be_in_sync_is_written_to() {
+    let mut world = World::new();
+    world.create_configured_topic("few", 1, &[("min.insync.replicas", "2")]);
+    world.send(produce(-1, "few", 0, batch(&["a"])), 12);
+    world.sync_all();
+    assert_eq!(world.produced()[0].responses[0].partition_responses[0].error_code, 0);
 }
 
 /// The differential test found it: `acks` that mean nothing are told only of partitions that exist.
