@@ -367,6 +367,9 @@ fn bad_deletions_are_refused() {
     use ErrorCode::*;
     let expected = [UnknownTopicOrPartition, UnknownTopicId, InvalidRequest, InvalidRequest, InvalidRequest];
     assert_eq!(codes(harness.delete(wanted)), expected);
+    let with_refused =
+        vec![DeleteTopicState { name: Some("u".into()), topic_id: Uuid(5) }, by_name("u"), by_id(Uuid(5))];
+    assert_eq!(codes(harness.delete(with_refused)), [InvalidRequest, UnknownTopicOrPartition, UnknownTopicId]);
     let both = vec![by_name("t"), by_id(id)];
     assert_eq!(codes(harness.delete(both)), [None, UnknownTopicId]);
 

@@ -70,8 +70,10 @@ pub(super) fn refuse_create(request: &CreateTopicsRequest, error: &ApiError) -> 
 /// Decides a DeleteTopics request. Every topic succeeds or fails by itself.
 pub(super) fn decide_delete(draft: &mut Draft, request: &DeleteTopicsRequest) -> DeleteTopicsResponse {
     let wanted = wanted_deletions(request);
-    let names = named_twice(wanted.iter().filter_map(|topic| topic.name.as_deref()));
-    let ids = named_twice(wanted.iter().map(|topic| topic.topic_id).filter(|id| *id != Uuid::ZERO));
+    // What is named by both its name and its id is refused by itself.
+    let named = wanted.iter().filter(|topic| topic.name.is_none() || topic.topic_id == Uuid::ZERO);
+    let names = named_twice(named.clone().filter_map(|topic| topic.name.as_deref()));
+    let ids = named_twice(named.map(|topic| topic.topic_id).filter(|id| *id != Uuid::ZERO));
     let mut seen = BTreeSet::new();
     let mut responses = Vec::new();
     for topic in &wanted {
