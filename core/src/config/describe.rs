@@ -62,7 +62,7 @@ pub fn created_topic_rows(topic: &Configs, broker: &Layers<'_>) -> Vec<Creatable
         let settings = broker.topic_settings(topic, key);
         CreatableTopicConfigs {
             name: key.name.to_owned(),
-            value: shown(key, &settings),
+            value: written(key, &settings),
             read_only: key.update == Update::ReadOnly,
             config_source: source_of(key, &settings) as i8,
             is_sensitive: key.is_sensitive(),
@@ -71,15 +71,41 @@ pub fn created_topic_rows(topic: &Configs, broker: &Layers<'_>) -> Vec<Creatable
     rows.collect()
 }
 
+/// The value that counts, as it was written: so Kafka tells it to who creates a topic.
+fn written(key: &Key, settings: &[Setting<'_>]) -> Option<String> {
+    match counting(key, settings) {
+        Some(setting) if setting.source != Source::Default && !key.is_sensitive() => {
+            Some(setting.scaled().into_owned())
+        }
+        _ => shown(key, settings),
+    }
+}
+
 /// The value that counts, as it is shown; `None` if there is none or it is a secret.
 pub fn shown(key: &Key, settings: &[Setting<'_>]) -> Option<String> {
-    effective(key, settings).filter(|_| !key.is_sensitive()).map(|value| match value {
+    effective(key, settings).filter(|_| !key.is_sensitive()).map(text)
+}
+
+fn text(value: Value) -> String {
+    match value {
         Value::Boolean(value) => value.to_string(),
         Value::Integer(value) => value.to_string(),
-        Value::Double(value) => format!("{value:?}"),
+        Value::Double(value) => java_double(value),
         Value::Text(value) => value,
         Value::List(elements) => elements.join(","),
-    })
+    }
+}
+
+/// A number as Java writes it, which clients may compare with what they set.
+fn java_double(value: f64) -> String {
+    if value == 0.0 || (1e-3..1e7).contains(&value.abs()) {
+        return format!("{value:?}");
+    }
+    let text = format!("{value:E}");
+    match text.split_once('E') {
+        Some((digits, exponent)) if !digits.contains('.') => format!("{digits}.0E{exponent}"),
+        _ => text,
+    }
 }
 
 fn row(key: &'static Key, settings: &[Setting<'_>], detail: Detail<'_>) -> DescribeConfigsResourceResult {
@@ -97,8 +123,11 @@ fn row(key: &'static Key, settings: &[Setting<'_>], detail: Detail<'_>) -> Descr
 
 /// Where the value that counts was set.
 fn source_of(key: &Key, settings: &[Setting<'_>]) -> Source {
-    let counts = settings.iter().find(|setting| key.parse(&setting.scaled()).is_ok());
-    counts.map_or(Source::Default, |setting| setting.source)
+    counting(key, settings).map_or(Source::Default, |setting| setting.source)
+}
+
+fn counting<'s, 'a>(key: &Key, settings: &'s [Setting<'a>]) -> Option<&'s Setting<'a>> {
+    settings.iter().find(|setting| key.parse(&setting.scaled()).is_ok())
 }
 
 /// Every place where the value is set. Defaults in a coarser unit are listed only behind a value in the finest, as Kafka
@@ -113,10 +142,14 @@ fn synonyms(key: &Key, settings: &[Setting<'_>]) -> Vec<DescribeConfigsSynonym> 
     listed.map(|setting| synonym(key, setting)).collect()
 }
 
+/// A topic's own value is told as it was read, a broker's as it was written.
 fn synonym(key: &Key, setting: &Setting<'_>) -> DescribeConfigsSynonym {
+    let read =
+        Some(setting).filter(|setting| setting.source == Source::Topic).and_then(|own| key.parse(own.value).ok());
+    let value = read.map_or_else(|| setting.value.trim().to_owned(), text);
     DescribeConfigsSynonym {
         name: setting.name.to_owned(),
-        value: (!key.is_sensitive()).then(|| setting.value.trim().to_owned()),
+        value: (!key.is_sensitive()).then_some(value),
         source: setting.source as i8,
     }
 }
@@ -177,6 +210,40 @@ mod tests {
             "50000 8 [consumer.session.timeout.ms=50000:8 group.consumer.session.timeout.ms=47000:4 \
              group.consumer.session.timeout.ms=45000:5]",
         );
+    }
+
+    /// The differential test found it: who creates a topic is told what was written, who describes it what was read.
+    #[test]
+    fn a_topics_own_values_are_told_as_written_and_as_read() {
+        for (key, value, read) in [
+            ("preallocate", "TRUE", "true"),
+            ("max.message.bytes", " 2000 ", "2000"),
+            ("min.cleanable.dirty.ratio", "0", "0.0"),
+            ("cleanup.policy", "delete, compact", "delete,compact"),
+        ] {
+            let own = configs(&[(key, value)]);
+            let none = Configs::new();
+            let layers = Layers { dynamic: &none, dynamic_default: &none, fixed: &none };
+            let created = created_topic_rows(&own, &layers).into_iter().find(|row| row.name == key).unwrap();
+            assert_eq!(created.value.as_deref(), Some(value));
+            let described = describe(&[(key, value)], &[], &[], key);
+            assert!(described.starts_with(&format!("{read} 1 [{key}={read}:1")), "{described}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_as_java_writes_them() {
+        for (value, expected) in [
+            (0.0, "0.0"),
+            (0.5, "0.5"),
+            (1e-3, "0.001"),
+            (2.5e-4, "2.5E-4"),
+            (1e-4, "1.0E-4"),
+            (1e7, "1.0E7"),
+            (f64::MAX, "1.7976931348623157E308"),
+        ] {
+            assert_eq!(java_double(value), expected);
+        }
     }
 
     #[test]
