@@ -130,11 +130,17 @@ impl Comparison<'_> {
         merged
     }
 
-    /// The elements of an array by what they are about; by their place too where several are about the same.
+    /// The elements of an array by what they are about; where several are about the same, in the order of their error
+    /// codes, and by their place behind that.
     fn by_key<'t>(&self, who: Who, elements: &'t [Tree]) -> BTreeMap<String, &'t Tree> {
+        let mut keyed: Vec<_> = elements
+            .iter()
+            .enumerate()
+            .map(|(index, element)| (self.key(who, element).unwrap_or_else(|| format!("{index:03}")), element))
+            .collect();
+        keyed.sort_by_key(|(key, element)| (key.clone(), error_code(element)));
         let mut by_key = BTreeMap::new();
-        for (index, element) in elements.iter().enumerate() {
-            let key = self.key(who, element).unwrap_or_else(|| format!("{index:03}"));
+        for (key, element) in keyed {
             let mut place = 2;
             let mut unique = key.clone();
             while by_key.contains_key(&unique) {
@@ -246,6 +252,13 @@ fn partitions_mut(topic: &mut Tree) -> Option<&mut Vec<Tree>> {
         Tree::List(partitions) if PARTITIONS.contains(name) => Some(partitions),
         _ => None,
     })
+}
+
+fn error_code(element: &Tree) -> Option<i64> {
+    match element.field("error_code") {
+        Some(Tree::Integer(code)) => Some(*code),
+        _ => None,
+    }
 }
 
 fn is_of_parts(list: &[Tree]) -> bool {

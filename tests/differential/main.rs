@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use highwater_wire::api_versions::ApiVersionsRequest;
-use highwater_wire::{ApiKey, ErrorCode};
+use highwater_wire::{AnyRequest, ApiKey, ErrorCode};
 
 use compare::Difference;
 use coverage::Coverage;
@@ -189,9 +189,11 @@ fn play_sequence(
             }
         }
         // What a closed connection leaves behind of a request for several partitions, nobody is told.
-        if parted || (step.is_silent() && outcome.kafka == Answer::Closed) {
+        let is_untold = outcome.kafka == Answer::Closed && step.is_silent() && step.partitions() > 1;
+        if parted || is_untold {
             return Ok(());
         }
+        model.learn_ends(&outcome.ends);
         if let Answer::Response(response) = &outcome.kafka {
             model.learn(&step, response, &world.ids);
         } else if outcome.kafka == Answer::Closed && outcome.highwater == Answer::Closed {
@@ -208,26 +210,27 @@ fn in_step(error: io::Error, step: &Step, sequence: u64) -> io::Error {
 
 /// Whether the brokers hold different things from here on: one did what the other refused.
 fn parts_states(step: &Step, difference: &Difference) -> bool {
-    let changes = matches!(
-        step.api(),
-        ApiKey::Produce
-            | ApiKey::CreateTopics
-            | ApiKey::DeleteTopics
-            | ApiKey::CreatePartitions
-            | ApiKey::AlterConfigs
-            | ApiKey::IncrementalAlterConfigs
-            | ApiKey::DeleteRecords
-            | ApiKey::InitProducerId
-            | ApiKey::Metadata
-    );
+    let changes = match &step.request {
+        AnyRequest::Produce(_)
+        | AnyRequest::CreateTopics(_)
+        | AnyRequest::DeleteTopics(_)
+        | AnyRequest::CreatePartitions(_)
+        | AnyRequest::AlterConfigs(_)
+        | AnyRequest::IncrementalAlterConfigs(_)
+        | AnyRequest::DeleteRecords(_)
+        | AnyRequest::InitProducerId(_) => true,
+        AnyRequest::Metadata(metadata) => metadata.allow_auto_topic_creation,
+        _ => false,
+    };
     let is_about_success = |side: &str| matches!(side, "NONE" | "present" | "silent");
     let is_outcome = difference.path.ends_with("error_code") || difference.path == "(connection)";
-    let is_row = step.api() == ApiKey::Produce && difference.path.ends_with(']');
+    let is_row = difference.path.contains("partition_responses[") && difference.path.ends_with(']');
+    // Sessions are changed by whoever asks.
+    let is_in_session = matches!(&step.request, AnyRequest::Fetch(fetch) if fetch.session_epoch != -1);
     (changes
         && (is_outcome || is_row)
         && (is_about_success(&difference.kafka) || is_about_success(&difference.highwater)))
-        // Sessions are changed by whoever asks.
-        || (step.api() == ApiKey::Fetch && difference.path == "error_code")
+        || (is_in_session && difference.path == "error_code")
 }
 
 /// A difference without the names of what it is about: those of topics, partitions and the like.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use highwater_wire::produce::TopicProduceResponse;
 use highwater_wire::records::BatchHeader;
 use highwater_wire::{AnyRequest, AnyResponse, Records, Uuid};
 
@@ -63,6 +64,9 @@ pub struct Session {
     /// The version that it was opened in.
     pub version: i16,
 }
+
+/// The first version of Produce that names topics by id.
+const TOPIC_ID_VERSION: i16 = 13;
 
 /// The most sessions that are remembered.
 const SESSIONS_MAX: usize = 4;
@@ -134,11 +138,17 @@ impl Model {
                 }
             }
             (AnyRequest::Produce(request), AnyResponse::Produce(response)) => {
-                for (asked, answered) in request.topic_data.iter().zip(&response.responses) {
-                    let name = if step.version >= 13 { self.name_of(asked.topic_id) } else { Some(&*asked.name) };
+                for topic in &request.topic_data {
+                    let by_id = step.version >= TOPIC_ID_VERSION;
+                    let name = if by_id { self.name_of(topic.topic_id) } else { Some(&*topic.name) };
                     let Some(name) = name.map(str::to_owned) else { continue };
-                    for (asked, answered) in asked.partition_data.iter().zip(&answered.partition_responses) {
-                        if answered.error_code == 0 && asked.index == answered.index {
+                    let is_asked = |answered: &&TopicProduceResponse| match by_id {
+                        true => topic_name(&answered.topic_id) == Some(topic.topic_id),
+                        false => answered.name == topic.name,
+                    };
+                    let rows = response.responses.iter().filter(is_asked).flat_map(|topic| &topic.partition_responses);
+                    for answered in rows.filter(|row| row.error_code == 0) {
+                        if let Some(asked) = topic.partition_data.iter().find(|asked| asked.index == answered.index) {
                             self.produced(&name, asked.index, answered.base_offset, &asked.records);
                         }
                     }
@@ -157,6 +167,15 @@ impl Model {
                 self.fetched(step.version, request.session_id, request.session_epoch, response, ids);
             }
             _ => {}
+        }
+    }
+
+    /// Takes note of where logs end.
+    pub fn learn_ends(&mut self, ends: &[(String, i32, i64)]) {
+        for (topic, index, end) in ends {
+            if let Some(partition) = self.partition_mut(topic, *index) {
+                partition.end = *end;
+            }
         }
     }
 

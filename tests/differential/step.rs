@@ -54,6 +54,14 @@ impl Step {
         matches!(&self.request, AnyRequest::Produce(produce) if produce.acks == 0) && self.damage.is_none()
     }
 
+    /// How many partitions it writes to.
+    pub fn partitions(&self) -> usize {
+        match &self.request {
+            AnyRequest::Produce(produce) => produce.topic_data.iter().map(|topic| topic.partition_data.len()).sum(),
+            _ => 0,
+        }
+    }
+
     /// The frame for a broker, with its ids.
     pub fn frame(&self, who: Who, ids: &Ids, correlation_id: i32) -> Bytes {
         let request = translate(self.request.clone(), who, ids);

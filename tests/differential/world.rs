@@ -48,6 +48,8 @@ pub struct Outcome {
     pub highwater: Answer,
     /// Where they differ.
     pub differences: Vec<Difference>,
+    /// Where logs end by now, after a request whose answer does not tell: topic, partition, offset.
+    pub ends: Vec<(String, i32, i64)>,
 }
 
 /// How long a broker may take to settle.
@@ -135,13 +137,14 @@ impl World {
         if asks > 0 || (changes_metadata(step) && (has_success(&kafka) || has_success(&highwater))) {
             self.settle()?;
         }
-        if kafka == Answer::Silence || highwater == Answer::Silence {
-            wait_for_high_watermarks(&mut self.highwater)?;
+        let mut ends = Vec::new();
+        if step.is_silent() {
+            ends = wait_for_high_watermarks(&mut self.highwater)?;
         }
         self.ids.begin_step(step.number);
         let own_words = [&*self.kafka.own_words, &*self.highwater.own_words];
         let differences = compare(&kafka, &highwater, &mut self.ids, own_words);
-        Ok(Outcome { kafka, highwater, differences })
+        Ok(Outcome { kafka, highwater, differences, ends })
     }
 
     /// Waits until both brokers act by all metadata that was changed so far.
@@ -267,10 +270,10 @@ fn wait_for_barrier(side: &mut Side, is_high: bool) -> io::Result<()> {
     })
 }
 
-/// Nobody is told when records that were sent with acks=0 are visible: waits until all are. Kafka's are at once, since it
-/// does not wait for the disk.
-fn wait_for_high_watermarks(side: &mut Side) -> io::Result<()> {
-    let (mut latest, mut ends) =
+/// Nobody is told when records that were sent with acks=0 are visible: waits until all are, and tells where logs end.
+/// Kafka's are at once, since it does not wait for the disk.
+fn wait_for_high_watermarks(side: &mut Side) -> io::Result<Vec<(String, i32, i64)>> {
+    let (mut latest, mut written) =
         (ListOffsetsRequest { replica_id: -1, ..Default::default() }, OffsetForLeaderEpochRequest::default());
     for topic in metadata(side)?.topics.into_iter().filter(|topic| !topic.is_internal) {
         let Some(name) = topic.name else { continue };
@@ -282,18 +285,22 @@ fn wait_for_high_watermarks(side: &mut Side) -> io::Result<()> {
                 .map(|partition_index| ListOffsetsPartition { partition_index, timestamp: -1, ..Default::default() })
                 .collect(),
         });
-        ends.topics.push(OffsetForLeaderTopic {
+        written.topics.push(OffsetForLeaderTopic {
             topic: name,
             partitions: indexes.map(|partition| OffsetForLeaderPartition { partition, ..Default::default() }).collect(),
         });
     }
+    let mut ends = Vec::new();
     poll("making records visible", || {
-        let visible = side.ask(&latest, 5)?.topics.into_iter().flat_map(|topic| topic.partitions);
-        let written = side.ask(&ends, 3)?.topics.into_iter().flat_map(|topic| topic.partitions);
-        Ok(visible
-            .zip(written)
-            .all(|(visible, written)| written.end_offset < 0 || visible.offset == written.end_offset))
-    })
+        let latest = side.ask(&latest, 5)?.topics.into_iter();
+        ends = latest
+            .flat_map(|topic| topic.partitions.into_iter().map(move |row| (topic.name.clone(), row)))
+            .map(|(topic, row)| (topic, row.partition_index, row.offset))
+            .collect();
+        let written = side.ask(&written, 3)?.topics.into_iter().flat_map(|topic| topic.partitions);
+        Ok(ends.iter().zip(written).all(|((_, _, end), written)| written.end_offset < 0 || *end == written.end_offset))
+    })?;
+    Ok(ends)
 }
 
 fn poll(what: &str, mut is_done: impl FnMut() -> io::Result<bool>) -> io::Result<()> {

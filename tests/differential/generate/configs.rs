@@ -41,7 +41,7 @@ const TOPIC_KEYS: &[(&str, &[&str])] = &[
     ("retention.bytes", &["-1", "1000000000", "1.0", ""]),
     ("retention.ms", &["-1", "9223372036854775807", "-2", "9223372036854775808"]),
     ("segment.bytes", &["1048576", "1073741824", "1000", "0", "2147483647"]),
-    ("segment.index.bytes", &["4", "10485760", "3", "0"]),
+    ("segment.index.bytes", &["4096", "10485760", "3", "0"]),
     ("segment.jitter.ms", &["0", "1000", "-1"]),
     ("segment.ms", &["604800000", "3600000", "0", "-1"]),
     ("unclean.leader.election.enable", &["false", "true", "maybe"]),
@@ -83,8 +83,10 @@ impl Draw<'_> {
 
     pub(super) fn describe_configs(&mut self) -> DescribeConfigsRequest {
         let count = 1 + self.dice.below(2);
+        let mut resources: Vec<_> = (0..count).map(|_| self.described_resource()).collect();
+        resources.dedup_by(|one, other| (one.resource_type, &one.resource_name) == (BROKER, &other.resource_name));
         DescribeConfigsRequest {
-            resources: (0..count).map(|_| self.described_resource()).collect(),
+            resources,
             include_synonyms: self.dice.once_in(2),
             include_documentation: self.version >= 3 && self.dice.once_in(3),
         }
@@ -125,8 +127,7 @@ impl Draw<'_> {
     pub(super) fn incremental_alter_configs(&mut self) -> IncrementalAlterConfigsRequest {
         let resources = self.resources().into_iter().map(|(resource_type, resource_name)| {
             let configs = self.altered(resource_type, &resource_name).into_iter().map(|(name, value)| {
-                let odd = self.dice.once_in(80);
-                let config_operation = if odd { 4 } else { self.dice.pick(&[0, 0, 0, 0, 1, 1, 2, 3]) };
+                let config_operation = self.dice.pick(&[0, 0, 0, 0, 1, 1, 2, 3]);
                 incremental_alter_configs::AlterableConfig { name, config_operation, value }
             });
             let configs = configs.collect();

@@ -146,8 +146,17 @@ impl Draw<'_> {
         match request {
             AnyRequest::Fetch(fetch) => {
                 fetch.max_wait_ms = fetch.max_wait_ms.clamp(-1, 3);
+                if !self.dice.once_in(6) {
+                    fetch.isolation_level &= 1;
+                }
+                reading::keep_negative_limits_alone(fetch);
+                self.keep_zero_ids_alone(fetch);
                 fetch.replica_id = -1;
                 fetch.replica_state = Default::default();
+            }
+            AnyRequest::DescribeTopicPartitions(describe) => {
+                describe.response_partition_limit = describe.response_partition_limit.max(1);
+                describe.cursor.iter_mut().for_each(|cursor| cursor.partition_index &= 7);
             }
             AnyRequest::CreateTopics(create) => {
                 for topic in &mut create.topics {
@@ -167,10 +176,24 @@ impl Draw<'_> {
                 for row in rows.filter(|row| row.records == Records::Null) {
                     row.records = Records::default();
                 }
+                // Rarely, since the brokers do not agree on it: a partition twice.
+                if !self.dice.once_in(10) {
+                    for topic in &mut produce.topic_data {
+                        topic.partition_data.sort_by_key(|row| row.index);
+                        topic.partition_data.dedup_by_key(|row| row.index);
+                    }
+                    produce.topic_data.sort_by_key(|topic| (topic.name.clone(), topic.topic_id));
+                    produce.topic_data.dedup_by_key(|topic| (topic.name.clone(), topic.topic_id));
+                }
             }
             // Kafka throws at the second resource of a type that it does not know, and never answers.
             AnyRequest::AlterConfigs(alter) => alter.resources.truncate(1),
-            AnyRequest::IncrementalAlterConfigs(alter) => alter.resources.truncate(1),
+            AnyRequest::IncrementalAlterConfigs(alter) => {
+                alter.resources.truncate(1);
+                // At an operation that it does not know, Kafka's controller throws and gives up its leadership.
+                let changes = alter.resources.iter_mut().flat_map(|resource| &mut resource.configs);
+                changes.for_each(|change| change.config_operation &= 3);
+            }
             // A name that Kafka was asked to create on first use along with odd ones, it may never create again.
             AnyRequest::Metadata(metadata) if self.version >= 4 => metadata.allow_auto_topic_creation = false,
             AnyRequest::DeleteRecords(delete) => {
@@ -179,7 +202,12 @@ impl Draw<'_> {
                 rows.filter(|row| row.offset == -1).for_each(|row| row.offset = 0);
             }
             AnyRequest::InitProducerId(init) => init.transactional_id = None,
-            AnyRequest::ListOffsets(list) => list.replica_id = -1,
+            AnyRequest::ListOffsets(list) => {
+                list.replica_id = -1;
+                if !self.dice.once_in(6) {
+                    list.isolation_level &= 1;
+                }
+            }
             AnyRequest::OffsetForLeaderEpoch(epochs) => epochs.replica_id = if self.version >= 3 { -1 } else { -2 },
             _ => {}
         }

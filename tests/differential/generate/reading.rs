@@ -1,5 +1,6 @@
 //! Fetches, and what else is asked of a log: offsets, epochs, the deletion of records.
 
+use highwater_wire::Uuid;
 use highwater_wire::delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic};
 use highwater_wire::fetch::{FetchPartition, FetchRequest, FetchTopic, ForgottenTopic};
 use highwater_wire::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
@@ -32,7 +33,18 @@ impl Draw<'_> {
         if self.version >= 7 && self.dice.once_in(2) {
             self.use_session(&mut request);
         }
+        keep_negative_limits_alone(&mut request);
+        self.keep_zero_ids_alone(&mut request);
         request
+    }
+
+    /// Leaves the zero id only in a request for one topic without a session: Kafka throws where it meets another, and now
+    /// and then never answers.
+    pub(super) fn keep_zero_ids_alone(&self, request: &mut FetchRequest) {
+        if self.version >= TOPIC_ID_VERSION && (request.topics.len() > 1 || request.session_epoch != -1) {
+            request.topics.retain(|topic| topic.topic_id != Uuid::ZERO);
+            request.forgotten_topics_data.retain(|topic| topic.topic_id != Uuid::ZERO);
+        }
     }
 
     fn use_session(&mut self, request: &mut FetchRequest) {
@@ -73,7 +85,7 @@ impl Draw<'_> {
     }
 
     /// A topic's name or id, whichever the version has.
-    fn named(&mut self, name: String) -> (String, highwater_wire::Uuid) {
+    fn named(&mut self, name: String) -> (String, Uuid) {
         if self.version < TOPIC_ID_VERSION {
             return (name, Default::default());
         }
@@ -120,7 +132,7 @@ impl Draw<'_> {
     pub(super) fn list_offsets(&mut self) -> ListOffsetsRequest {
         let topics = self.topic_names().into_iter().map(|name| {
             let partitions =
-                self.partition_indexes(&name).into_iter().map(|index| self.list_partition(index)).collect();
+                self.partition_indexes(&name).into_iter().map(|index| self.list_partition(&name, index)).collect();
             ListOffsetsTopic { name, partitions }
         });
         let topics = topics.collect();
@@ -129,9 +141,15 @@ impl Draw<'_> {
         ListOffsetsRequest { replica_id: -1, isolation_level, topics, timeout_ms }
     }
 
-    fn list_partition(&mut self, partition_index: i32) -> ListOffsetsPartition {
+    fn list_partition(&mut self, name: &str, partition_index: i32) -> ListOffsetsPartition {
         let time = FIRST_TIMESTAMP_MS + self.dice.below(2000) as i64;
-        let timestamp = self.dice.pick(&[-1, -2, -3, -4, -5, -6, -7, 0, i64::MAX, i64::MIN, time, time, time, time]);
+        let mut timestamp =
+            self.dice.pick(&[-1, -2, -3, -4, -5, -6, -7, 0, i64::MAX, i64::MIN, time, time, time, time]);
+        // Kafka tells the largest timestamp of a record that is deleted, until it removes its segment.
+        let start = self.model.partition(name, partition_index).map_or(0, |partition| partition.start);
+        if start > 0 && timestamp == -3 {
+            timestamp = -1;
+        }
         let current_leader_epoch = if self.version >= 4 { self.leader_epoch() } else { -1 };
         ListOffsetsPartition { partition_index, current_leader_epoch, timestamp }
     }
@@ -166,4 +184,16 @@ impl Draw<'_> {
         });
         DeleteRecordsRequest { topics: topics.collect(), timeout_ms: 30_000 }
     }
+}
+
+/// Leaves a limit below 0 only in a request for one partition without a session. Kafka throws there and goes on to the
+/// next partition as if it had not been asked for this one, where Highwater takes the limit for 0.
+pub(super) fn keep_negative_limits_alone(request: &mut FetchRequest) {
+    let partitions: usize = request.topics.iter().map(|topic| topic.partitions.len()).sum();
+    if partitions == 1 && request.session_epoch == -1 {
+        return;
+    }
+    request.max_bytes = request.max_bytes.max(0);
+    let rows = request.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+    rows.for_each(|row| row.partition_max_bytes = row.partition_max_bytes.max(0));
 }
