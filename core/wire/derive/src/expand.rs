@@ -223,11 +223,14 @@ fn len_min(part: &Part) -> TokenStream {
     }
 }
 
-/// A random value that the version can represent; nothing unless the crate is built for tests.
+/// A random value that the version can represent, without fields of our own; nothing unless the crate is built for tests.
 fn sample(part: &Part) -> TokenStream {
     let name = &part.name;
     let fields = part.fields.iter().map(|field| {
         let (name, default, in_version) = (&field.name, default(field), exists(field.versions));
+        if field.own {
+            return quote! { #name: #default };
+        }
         let draw = match field.nullable {
             None => quote! { source.value_or(#default) },
             Some(nullable) => {
@@ -255,10 +258,10 @@ fn sample(part: &Part) -> TokenStream {
     }
 }
 
-/// The value as a tree; nothing unless the crate is built for tests.
+/// The value as a tree, without fields of our own; nothing unless the crate is built for tests.
 fn to_tree(part: &Part) -> TokenStream {
     let name = &part.name;
-    let fields = part.fields.iter().map(|field| {
+    let fields = part.fields.iter().filter(|field| !field.own).map(|field| {
         let (name, label) = (&field.name, field.name.to_string());
         quote! { (#label, ::highwater_wire::testing::ToTree::to_tree(&self.#name)) }
     });

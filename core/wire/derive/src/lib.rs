@@ -19,6 +19,8 @@
 //!   its default, and it encodes only if it holds its default or is `ignorable`: it may be lost.
 //! * `nullable = A..=B`: the versions in which an `Option` may be `None`, all of them if it does not say.
 //! * `tag = N`: the field is tagged. It is written only if it differs from its default.
+//! * `own`: the field is not Kafka's but Highwater's own; others skip its tag. What is compared with Kafka, random messages
+//!   and trees, does without it.
 //! * `text`: an `Option<String>` for people to read. What is longer than a string may be is cut off.
 //! * `default = EXPRESSION`: instead of the type's own. Both derives implement `Default`.
 

@@ -28,6 +28,7 @@ pub struct PartField {
     pub default: Option<Expr>,
     pub ignorable: bool,
     pub text: bool,
+    pub own: bool,
 }
 
 /// A range of versions, both ends inclusive, either of them open.
@@ -82,6 +83,7 @@ fn field(field: &Field) -> Result<PartField> {
         default: None,
         ignorable: false,
         text: false,
+        own: false,
     };
     for_each_key(&field.attrs, "field", |meta| parsed.set(&meta))?;
     Ok(parsed)
@@ -101,8 +103,12 @@ impl PartField {
             self.ignorable = true;
         } else if meta.path.is_ident("text") {
             self.text = true;
+        } else if meta.path.is_ident("own") {
+            self.own = true;
         } else {
-            return Err(meta.error("a field has `versions`, `nullable`, `tag`, `default`, `ignorable` and `text`"));
+            return Err(
+                meta.error("a field has `versions`, `nullable`, `tag`, `default`, `ignorable`, `text` and `own`")
+            );
         }
         Ok(())
     }
@@ -143,6 +149,9 @@ fn check(fields: &[PartField]) -> Result<()> {
         }
         if field.text && (field.tag.is_some() || field.nullable.is_some()) {
             return refuse("a text is neither tagged nor nullable in some versions only");
+        }
+        if field.own && (field.tag.is_none() || !field.ignorable) {
+            return refuse("a field of our own is tagged and ignorable: others do not know it");
         }
     }
     Ok(())
@@ -186,7 +195,11 @@ mod tests {
         );
         check_field(
             quote! { #[field(optional)] a: i8 },
-            "a field has `versions`, `nullable`, `tag`, `default`, `ignorable` and `text`",
+            "a field has `versions`, `nullable`, `tag`, `default`, `ignorable`, `text` and `own`",
+        );
+        check_field(
+            quote! { #[field(tag = 1, own)] a: i8 },
+            "a field of our own is tagged and ignorable: others do not know it",
         );
         check_field(quote! { #[field(versions = 1..2)] a: i8 }, "expected `,`");
     }
