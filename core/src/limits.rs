@@ -92,6 +92,9 @@ pub const COORDINATOR_RETRY: Duration = Duration::from_millis(500);
 /// all of them in one answer.
 pub const CLASSIC_GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// Bytes that are kept of why a group has rebalanced: clients have a say in that.
+pub const REBALANCE_REASON_BYTES_MAX: usize = 1024;
+
 /// Members of one group that were given an id and have not come back with it.
 pub const GROUP_PENDING_MEMBERS_MAX: usize = 10_000;
 

@@ -2,7 +2,7 @@
 
 use highwater_core::event::Event;
 use highwater_core::group::GroupEvent;
-use slog::{Logger, debug, error, info, warn};
+use slog::{Logger, debug, error, info, trace, warn};
 
 /// Writes one event to the log.
 pub fn log(log: &Logger, event: &Event) {
@@ -64,11 +64,13 @@ fn log_group(log: &Logger, event: &GroupEvent) {
         GroupEvent::Rebalancing { group, generation, reason } => {
             info!(log, "group rebalances"; "group" => &**group, "generation" => *generation, "reason" => &**reason);
         }
-        GroupEvent::Stable { group, generation, members } => {
-            info!(log, "group is stable"; "group" => &**group, "generation" => *generation, "members" => *members);
+        GroupEvent::Changed { group, standing } => {
+            info!(log, "group has changed"; "group" => &**group, "protocol" => standing.protocol,
+                "state" => standing.state, "generation" => standing.generation, "members" => standing.members);
         }
-        GroupEvent::Emptied { group, generation } => {
-            info!(log, "group is empty"; "group" => &**group, "generation" => *generation);
+        GroupEvent::Committed { group, topic, partition, offset } => {
+            trace!(log, "group has got further"; "group" => &**group, "topic" => &**topic, "partition" => *partition,
+                "offset" => *offset);
         }
         GroupEvent::MemberRemoved { group, member, reason } => {
             info!(log, "member is gone"; "group" => &**group, "member" => &**member, "reason" => &**reason);

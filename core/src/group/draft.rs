@@ -7,11 +7,13 @@ use highwater_wire::GroupRecord;
 
 use super::classic::ClassicGroup;
 use super::event::GroupEvent;
+use super::machine::Rebalance;
 use super::request::GroupResponse;
 use super::timers::{GroupTimer, TimerKey};
 use super::{GroupConfig, GroupCoordinator, GroupId};
 use crate::controller::Image;
 use crate::ids::Offset;
+use crate::limits::REBALANCE_REASON_BYTES_MAX;
 use crate::replicated::{Decision, Origin};
 use crate::time::{Instant, Now};
 
@@ -32,6 +34,8 @@ pub enum Soft {
     SweptUpTo(Option<GroupId>),
     /// A consumer group has been held against this metadata.
     Seen(GroupId, Seen),
+    /// A rebalance has begun.
+    Rebalanced(GroupId, Rebalance),
     /// Something worth knowing has happened.
     Event(GroupEvent),
 }
@@ -82,6 +86,14 @@ impl<'a> Draft<'a> {
 
     pub fn event(&mut self, event: GroupEvent) {
         self.soft(Soft::Event(event));
+    }
+
+    /// A rebalance begins; `generation` is the one before it.
+    pub fn rebalancing(&mut self, group: &GroupId, generation: i32, reason: &str) {
+        let reason = &reason[..reason.floor_char_boundary(REBALANCE_REASON_BYTES_MAX)];
+        let rebalance = Rebalance { began: self.now.wall, reason: reason.into() };
+        self.soft(Soft::Rebalanced(GroupId::clone(group), rebalance));
+        self.event(GroupEvent::Rebalancing { group: GroupId::clone(group), generation, reason: reason.into() });
     }
 
     pub fn set_classic(&mut self, id: GroupId, group: ClassicGroup) {

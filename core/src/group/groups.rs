@@ -22,7 +22,7 @@ pub(super) fn describe(coordinator: &GroupCoordinator, version: i16, ids: &[Stri
 
 fn describe_one(coordinator: &GroupCoordinator, version: i16, id: &str) -> DescribedGroup {
     if let Some(group) = coordinator.group(id).filter(|group| group.consumer.is_none()) {
-        return group.classic().describe(id);
+        return DescribedGroup { last_rebalance: group.describe_rebalance(), ..group.classic().describe(id) };
     }
     let mut missing =
         DescribedGroup { group_id: id.to_owned(), group_state: "Dead".to_owned(), ..DescribedGroup::default() };

@@ -1,14 +1,16 @@
 //! The coordinator as a machine over its log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use highwater_wire::GroupRecord;
+use highwater_wire::describe_groups::LastRebalance;
 use highwater_wire::group_records::GroupMetadataValue;
 
 use super::classic::{ClassicGroup, State};
 use super::consumer::{ConsumerGroup, MemberState};
 use super::draft::{Draft, Seen, Soft};
+use super::event::Standing;
 use super::offsets::Offsets;
 use super::request::refusal_code;
 use super::timers::{GroupTimer, TimerKey, Timers};
@@ -29,6 +31,8 @@ pub struct GroupCoordinator {
     /// Where the search for offsets to remove goes on.
     sweep_from: Option<GroupId>,
     events: Vec<GroupEvent>,
+    /// The groups that may stand differently since events were taken.
+    touched: BTreeSet<GroupId>,
 }
 
 /// What is known of one group. A group of which nothing is known does not exist.
@@ -44,6 +48,17 @@ pub(super) struct Group {
     pub consumer: Option<ConsumerGroup>,
     /// The metadata that it was last held against, if it is one of the consumer protocol.
     pub seen: Option<Seen>,
+    /// The last rebalance that has begun here.
+    pub last_rebalance: Option<Rebalance>,
+    /// How it stood when that was told last.
+    told: Option<Standing>,
+}
+
+/// Why and when a rebalance began.
+#[derive(Clone, Debug)]
+pub struct Rebalance {
+    pub began: WallMs,
+    pub reason: Box<str>,
 }
 
 impl Group {
@@ -66,6 +81,23 @@ impl Group {
         }
     }
 
+    /// The last rebalance, as it is described.
+    pub fn describe_rebalance(&self) -> Option<LastRebalance> {
+        let Rebalance { began, reason } = self.last_rebalance.as_ref()?;
+        Some(LastRebalance { began_ms: began.0, reason: reason.to_string() })
+    }
+
+    /// Where it is; nowhere if it never had members.
+    fn standing(&self) -> Option<Standing> {
+        if let Some(consumer) = &self.consumer {
+            let (state, members) = (consumer.state().name(), consumer.member_count());
+            return Some(Standing { protocol: "consumer", state, generation: consumer.epoch, members });
+        }
+        let classic = self.classic.as_ref()?;
+        let (state, members) = (classic.state.name(), classic.member_count());
+        Some(Standing { protocol: "classic", state, generation: classic.generation, members })
+    }
+
     fn is_nothing(&self) -> bool {
         self.recorded.is_none() && self.classic.is_none() && self.consumer.is_none() && self.offsets.is_empty()
     }
@@ -75,7 +107,15 @@ impl GroupCoordinator {
     /// A coordinator that knows nothing yet. It is ready once its log and then [`GroupRequest::Loaded`] have been
     /// handled.
     pub fn new(config: Arc<GroupConfig>, image: Arc<Image>) -> Self {
-        Self { config, image, groups: BTreeMap::new(), timers: Timers::default(), sweep_from: None, events: Vec::new() }
+        Self {
+            config,
+            image,
+            groups: BTreeMap::new(),
+            timers: Timers::default(),
+            sweep_from: None,
+            events: Vec::new(),
+            touched: BTreeSet::new(),
+        }
     }
 
     /// When [`GroupRequest::Timeout`] is due next, and for what.
@@ -85,7 +125,16 @@ impl GroupCoordinator {
 
     /// What has happened since this was last asked. A decision that is not committed may be among it.
     pub fn take_events(&mut self) -> Vec<GroupEvent> {
-        std::mem::take(&mut self.events)
+        let mut events = std::mem::take(&mut self.events);
+        for id in std::mem::take(&mut self.touched) {
+            let Some(group) = self.groups.get_mut(&id) else { continue };
+            let standing = group.standing();
+            if group.told != standing {
+                group.told = standing;
+                events.extend(standing.map(|standing| GroupEvent::Changed { group: id, standing }));
+            }
+        }
+        events
     }
 
     pub(super) fn config(&self) -> &GroupConfig {
@@ -221,6 +270,7 @@ impl StateMachine for GroupCoordinator {
             Soft::Classic(id, classic) => {
                 if let Some(group) = self.groups.get_mut(&id) {
                     group.classic = Some(*classic);
+                    self.touched.insert(id);
                 }
             }
             Soft::SetTimer(key, deadline) => self.timers.set(key, deadline),
@@ -231,6 +281,11 @@ impl StateMachine for GroupCoordinator {
             Soft::Seen(id, seen) => {
                 if let Some(group) = self.groups.get_mut(&id) {
                     group.seen = Some(seen);
+                }
+            }
+            Soft::Rebalanced(id, rebalance) => {
+                if let Some(group) = self.groups.get_mut(&id) {
+                    group.last_rebalance = Some(rebalance);
                 }
             }
             Soft::Event(event) => self.events.push(event),
@@ -253,6 +308,7 @@ impl GroupCoordinator {
 
     /// Takes over a record of a consumer group. A tombstone of one that is gone says nothing.
     fn apply_consumer(&mut self, id: &str, record: &GroupRecord, has_value: bool) {
+        self.touched.insert(id.into());
         if has_value {
             let group = self.groups.entry(id.into()).or_default();
             group.consumer.get_or_insert_default().apply(record);
@@ -298,6 +354,7 @@ impl GroupCoordinator {
                 self.timers.set(TimerKey::Group(GroupId::clone(id), timer), now.mono + member.session_timeout);
             }
             group.classic = Some(classic);
+            self.touched.insert(GroupId::clone(id));
         }
     }
 }

@@ -35,7 +35,7 @@ use std::time::Duration;
 use highwater_wire::Uuid;
 
 pub use config::{ConsumerGroupConfig, GroupConfig, MemberTimes, MigrationPolicy};
-pub use event::GroupEvent;
+pub use event::{GroupEvent, Standing};
 pub use machine::GroupCoordinator;
 pub use request::{Client, GroupCall, GroupRequest, GroupResponse};
 

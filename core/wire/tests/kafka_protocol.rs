@@ -7,8 +7,11 @@
 use std::fmt::Debug;
 
 use bytes::{Bytes, BytesMut};
+use highwater_wire::describe_groups::{DescribedGroup, LastRebalance};
 use highwater_wire::testing::{Sample, sample};
-use highwater_wire::{Decoder, Encoder, Message, RequestHeader, encode_request, encode_response, with_apis};
+use highwater_wire::{
+    Decoder, DescribeGroupsResponse, Encoder, Message, RequestHeader, encode_request, encode_response, with_apis,
+};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message as Theirs};
 use proptest::prelude::*;
 
@@ -107,4 +110,17 @@ fn whole(encoded: Result<highwater_wire::Encoded, highwater_wire::EncodeError>) 
     let prefix = bytes.split_to(4);
     assert_eq!(prefix[..], u32::try_from(bytes.len()).expect("it is small").to_be_bytes());
     bytes
+}
+
+/// What Highwater adds to Kafka's messages, nobody else stumbles over.
+#[test]
+fn a_tag_of_our_own_is_skipped_by_others() {
+    let last_rebalance = Some(LastRebalance { began_ms: 7, reason: "a joins".into() });
+    let group = DescribedGroup { group_id: "g".into(), last_rebalance, ..Default::default() };
+    let ours = DescribeGroupsResponse { groups: vec![group], ..Default::default() };
+    let mut bytes = encoded(&ours, 6);
+    assert_eq!(DescribeGroupsResponse::decode_body(Decoder::new(&bytes), 6), Ok(ours));
+    let theirs = kafka_protocol::messages::DescribeGroupsResponse::decode(&mut bytes, 6).expect("they skip it");
+    assert_eq!((bytes.len(), theirs.groups[0].group_id.as_str()), (0, "g"));
+    assert!(theirs.groups[0].unknown_tagged_fields.contains_key(&10_000));
 }

@@ -233,8 +233,12 @@ impl World {
                     Some(GroupProtocol::Classic) | None => "classic group rebalances",
                 });
             }
-            GroupEvent::Stable { .. } => self.outcome.branch("group is stable"),
-            GroupEvent::Emptied { .. } => self.outcome.branch("group is empty"),
+            GroupEvent::Changed { standing, .. } => match standing.state {
+                "Stable" => self.outcome.branch("group is stable"),
+                "Empty" => self.outcome.branch("group is empty"),
+                _ => {}
+            },
+            GroupEvent::Committed { .. } => {}
             GroupEvent::MemberRemoved { group, member, .. } => {
                 self.outcome.branch("member is gone");
                 let group = self.oracle.group_named(group);

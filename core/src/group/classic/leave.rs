@@ -13,15 +13,21 @@ use crate::replicated::Origin;
 impl Classic<'_, '_> {
     /// Decides a leave. Every member succeeds or fails by itself.
     pub fn leave(&mut self, origin: Origin, request: &LeaveGroupRequest) {
-        let members: Vec<_> =
-            request.members.iter().map(|identity| member_response(identity, self.leave_one(identity))).collect();
-        if members.iter().any(|member| member.error_code == ErrorCode::None.code()) {
-            self.member_is_gone("members have left");
+        let mut last = None;
+        let mut leave = |identity| {
+            let left = self.leave_one(identity);
+            let outcome = left.as_ref().map(drop).map_err(|&error| error);
+            last = left.ok().or(last.take());
+            member_response(identity, outcome)
+        };
+        let members = request.members.iter().map(&mut leave).collect();
+        if let Some(member) = last {
+            self.member_is_gone(&format!("{member} has left"));
         }
         self.draft.reply(origin, GroupResponse::LeaveGroup(LeaveGroupResponse { members, ..Default::default() }));
     }
 
-    fn leave_one(&mut self, identity: &MemberIdentity) -> Result<(), ErrorCode> {
+    fn leave_one(&mut self, identity: &MemberIdentity) -> Result<MemberId, ErrorCode> {
         let (id, instance_id) = (identity.member_id.as_str(), identity.group_instance_id.as_deref());
         let id = match instance_id {
             // An administrator removes a static member by its name alone.
@@ -36,10 +42,10 @@ impl Classic<'_, '_> {
         let reason = identity.reason.as_deref().filter(|reason| !reason.is_empty()).unwrap_or("it has left");
         self.draft.event(GroupEvent::MemberRemoved {
             group: GroupId::clone(&self.id),
-            member: id,
+            member: MemberId::clone(&id),
             reason: reason.into(),
         });
-        Ok(())
+        Ok(id)
     }
 
     /// Nobody has heard of a member for the time of its session.
@@ -54,7 +60,7 @@ impl Classic<'_, '_> {
         self.remove_member(id);
         let (group, member) = (GroupId::clone(&self.id), MemberId::clone(id));
         self.draft.event(GroupEvent::MemberRemoved { group, member, reason: "nothing was heard of it".into() });
-        self.member_is_gone("nothing was heard of a member");
+        self.member_is_gone(&format!("{id} is gone: nothing was heard of it"));
     }
 
     /// Takes a member out and answers what it waits for: it may come back as somebody else.

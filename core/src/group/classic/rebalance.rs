@@ -5,10 +5,9 @@ use std::time::Duration;
 use highwater_wire::ErrorCode;
 
 use super::{Classic, Initial, State};
-use crate::group::event::GroupEvent;
+use crate::group::MemberId;
 use crate::group::request::{GroupResponse, sync_error};
 use crate::group::timers::GroupTimer;
-use crate::group::{GroupId, MemberId};
 
 /// How long a new member may wait for its first generation.
 pub(super) const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -52,11 +51,7 @@ impl Classic<'_, '_> {
 
     fn start(&mut self, state: State, reason: &str) {
         self.group.move_to(state, self.draft.now.wall);
-        self.draft.event(GroupEvent::Rebalancing {
-            group: GroupId::clone(&self.id),
-            generation: self.group.generation,
-            reason: reason.into(),
-        });
+        self.draft.rebalancing(&self.id, self.group.generation, reason);
     }
 
     /// Whoever waits for an assignment must join again; what the last generation assigned no longer counts.
@@ -115,8 +110,6 @@ impl Classic<'_, '_> {
     fn become_empty(&mut self) {
         self.next_generation(State::Empty);
         self.record();
-        let generation = self.group.generation;
-        self.draft.event(GroupEvent::Emptied { group: GroupId::clone(&self.id), generation });
     }
 
     /// Makes sure that the leader is somebody who has joined, if anybody has.

@@ -8,10 +8,9 @@ use highwater_wire::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use highwater_wire::sync_group::{SyncGroupRequest, SyncGroupResponse};
 
 use super::{Classic, ClassicGroup, State};
-use crate::group::event::GroupEvent;
+use crate::group::MemberId;
 use crate::group::request::{GroupResponse, sync_error};
 use crate::group::timers::GroupTimer;
-use crate::group::{GroupId, MemberId};
 use crate::replicated::Origin;
 
 impl Classic<'_, '_> {
@@ -65,11 +64,6 @@ impl Classic<'_, '_> {
             self.draft.reply(origin, GroupResponse::SyncGroup(response));
             self.restart_session(&member.id, member.session_timeout);
         }
-        self.draft.event(GroupEvent::Stable {
-            group: GroupId::clone(&self.id),
-            generation: self.group.generation,
-            members: self.group.member_count(),
-        });
     }
 
     /// Some members have not fetched their assignments in time.

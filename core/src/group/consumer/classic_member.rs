@@ -60,16 +60,16 @@ impl Consumer<'_, '_> {
         let before = self.find_member(&id, join.instance_id(), may_be_new, None)?;
         let owned = to_reported(&subscription.owned_partitions, self.draft.coordinator.image());
         let updated = update(&before, join, protocols, subscription);
-        let has_changed = self.take_over(&before, &updated)?;
-        self.check_topics(has_changed);
+        let change = self.take_over(&before, &updated)?;
+        self.check_topics(change.as_deref());
         let had_consumers = before.classic.is_none() && before.instance_id.is_some();
         if had_consumers && self.can_downgrade() {
             // It takes over what its former self owned: there is nothing to join for, unless it wants something else.
             let generation = self.group.epoch;
-            self.downgrade(has_changed);
+            self.downgrade(change.is_some());
             return Ok(joined(&id, generation, protocol));
         }
-        self.update_targets(&format!("{id} joins by the classic protocol"));
+        self.update_targets();
         self.reconcile(&id, Some(&owned));
         self.cancel(GroupTimer::ClassicJoin(MemberId::clone(&id)));
         self.draft.set_timer(&self.id, GroupTimer::Session(MemberId::clone(&id)), millis(request.session_timeout_ms));

@@ -11,11 +11,15 @@ use crate::group::GroupCoordinator;
 
 /// Describes groups.
 pub(in crate::group) fn describe(coordinator: &GroupCoordinator, ids: &[String]) -> Vec<DescribedGroup> {
-    let describe = |id: &String| match coordinator.group(id).and_then(|group| group.consumer.as_ref()) {
-        Some(group) => group.describe(id, coordinator.image()),
-        None => describe_error(id, ErrorCode::GroupIdNotFound),
+    ids.iter().map(|id| describe_one(coordinator, id)).collect()
+}
+
+fn describe_one(coordinator: &GroupCoordinator, id: &str) -> DescribedGroup {
+    let group = coordinator.group(id);
+    let Some((group, consumer)) = group.and_then(|group| Some((group, group.consumer.as_ref()?))) else {
+        return describe_error(id, ErrorCode::GroupIdNotFound);
     };
-    ids.iter().map(describe).collect()
+    DescribedGroup { last_rebalance: group.describe_rebalance(), ..consumer.describe(id, coordinator.image()) }
 }
 
 /// A group that is not described.

@@ -149,9 +149,9 @@ impl Consumer<'_, '_> {
         let said = Said { epoch: request.member_epoch, owned: request.topic_partitions.as_deref() };
         let before = self.find_member(&id, request.instance_id.as_deref(), is_joining, Some(said))?;
         let updated = update(&before, heartbeat);
-        let has_changed = self.take_over(&before, &updated)?;
-        self.check_topics(has_changed);
-        self.update_targets(&format!("{id} wants something else, or topics have changed"));
+        let change = self.take_over(&before, &updated)?;
+        self.check_topics(change.as_deref());
+        self.update_targets();
         self.reconcile(&id, request.topic_partitions.as_deref());
         let times = self.draft.coordinator.member_times(&self.id);
         self.draft.set_timer(&self.id, GroupTimer::Session(id.as_str().into()), times.session_timeout);
@@ -211,8 +211,12 @@ impl Consumer<'_, '_> {
         member
     }
 
-    /// Puts what a member says of itself into the log. Says whether it wants something else than before.
-    pub(super) fn take_over(&mut self, before: &ConsumerMember, updated: &ConsumerMember) -> Result<bool, ErrorCode> {
+    /// Puts what a member says of itself into the log. Says so if it wants something else than before.
+    pub(super) fn take_over(
+        &mut self,
+        before: &ConsumerMember,
+        updated: &ConsumerMember,
+    ) -> Result<Option<String>, ErrorCode> {
         let is_new = !self.group.members.contains_key(&updated.id);
         if is_new || *before != *updated {
             self.record_metadata(updated);
@@ -223,11 +227,14 @@ impl Consumer<'_, '_> {
             }
             self.forget_unused_regexes();
         }
-        Ok(before.topics != updated.topics || before.regex != updated.regex)
+        let has_changed = before.topics != updated.topics || before.regex != updated.regex;
+        let what = if is_new { "joins" } else { "subscribes to something else" };
+        Ok(has_changed.then(|| format!("{} {what}", updated.id)))
     }
 
-    /// Begins another epoch if members want something else, or if there is something else to read.
-    pub(super) fn check_topics(&mut self, has_changed: bool) {
+    /// Begins another epoch if a member wants something else, or if there is something else to read.
+    pub(super) fn check_topics(&mut self, change: Option<&str>) {
+        let reason = change.unwrap_or("topics have changed");
         let image = self.draft.coordinator.image().offset();
         let seen = self.draft.coordinator.group(&self.id).and_then(|group| group.seen);
         if seen.is_none_or(|seen| seen.image != image) {
@@ -238,11 +245,11 @@ impl Consumer<'_, '_> {
                 self.draft.soft(Soft::Seen(Arc::clone(&self.id), Seen { image, at: now }));
             }
             if self.group.hash_topics(self.draft.coordinator.image()) != self.group.metadata_hash {
-                return self.bump_epoch();
+                return self.bump_epoch(reason);
             }
         }
-        if has_changed || self.group.epoch == 0 {
-            self.bump_epoch();
+        if change.is_some() || self.group.epoch == 0 {
+            self.bump_epoch(reason);
         }
     }
 

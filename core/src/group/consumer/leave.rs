@@ -41,6 +41,10 @@ impl Consumer<'_, '_> {
         if members.is_empty() {
             return;
         }
+        let why = match &members[..] {
+            [member] => format!("{member} is gone: {reason}"),
+            members => format!("{} members are gone: {reason}", members.len()),
+        };
         for member in members {
             self.remove(&member);
             let group = GroupId::clone(&self.id);
@@ -50,10 +54,6 @@ impl Consumer<'_, '_> {
         if self.can_downgrade() {
             return self.downgrade(true);
         }
-        self.bump_epoch();
-        if self.group.member_count() == 0 {
-            let (group, generation) = (GroupId::clone(&self.id), self.group.epoch);
-            self.draft.event(GroupEvent::Emptied { group, generation });
-        }
+        self.bump_epoch(&why);
     }
 }

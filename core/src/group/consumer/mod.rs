@@ -321,7 +321,10 @@ impl<'d, 'c> Consumer<'d, 'c> {
     }
 
     /// What is wanted has changed.
-    fn bump_epoch(&mut self) {
+    fn bump_epoch(&mut self, reason: &str) {
+        if self.group.member_count() > 0 {
+            self.draft.rebalancing(&self.id, self.group.epoch, reason);
+        }
         let key = ConsumerGroupMetadataKey { group_id: self.id.to_string() };
         let metadata_hash = self.group.hash_topics(self.draft.coordinator.image());
         let value = ConsumerGroupMetadataValue { epoch: self.group.epoch.saturating_add(1), metadata_hash };

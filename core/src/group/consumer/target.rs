@@ -1,7 +1,6 @@
 //! Computes what everybody is to own.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use highwater_wire::GroupRecord;
 use highwater_wire::group_records::{
@@ -14,11 +13,10 @@ use super::member::assignment_to;
 use super::{Assignment, Consumer, ConsumerGroup};
 use crate::controller::Image;
 use crate::group::MemberId;
-use crate::group::event::GroupEvent;
 
 impl Consumer<'_, '_> {
     /// Computes targets for the group's epoch, unless they are there.
-    pub(super) fn update_targets(&mut self, reason: &str) {
+    pub(super) fn update_targets(&mut self) {
         if self.group.epoch <= self.group.assignment_epoch {
             return;
         }
@@ -29,11 +27,6 @@ impl Consumer<'_, '_> {
             }
         }
         self.record_target_epoch(self.group.epoch);
-        self.draft.event(GroupEvent::Rebalancing {
-            group: Arc::clone(&self.id),
-            generation: self.group.epoch,
-            reason: reason.into(),
-        });
     }
 
     pub(super) fn record_target(&mut self, member: &MemberId, target: &Assignment) {

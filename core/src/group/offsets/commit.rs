@@ -11,7 +11,7 @@ use highwater_wire::offset_delete::{
 };
 use highwater_wire::{ErrorCode, GroupRecord};
 
-use super::remove;
+use super::{committed, remove};
 use crate::group::classic::{ClassicGroup, State};
 use crate::group::draft::Draft;
 use crate::group::machine::Group;
@@ -125,6 +125,7 @@ fn commit_one(
         },
         topic_id: topic.topic_id,
     };
+    draft.event(committed(&request.group_id, &topic.name, partition.partition_index, partition.committed_offset));
     draft.record(GroupRecord::OffsetCommit(key, Some(value)));
     ErrorCode::None
 }

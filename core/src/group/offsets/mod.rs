@@ -19,9 +19,9 @@ pub(super) use commit::{commit_error, decide_commit, decide_delete};
 pub(super) use fetch::{fetch, fetch_error};
 pub(super) use sweep::{adopt, decide_sweep};
 
-use super::GroupId;
 use super::draft::Draft;
 use super::machine::Group;
+use super::{GroupEvent, GroupId};
 use crate::controller::Image;
 use crate::ids::TopicId;
 use crate::time::WallMs;
@@ -101,6 +101,11 @@ pub(super) fn remove_all(draft: &mut Draft<'_>, id: &GroupId, group: &Group) {
     for (topic, partition, _) in group.offsets.iter() {
         remove(draft, id, topic, partition);
     }
+}
+
+/// How far a group has got in one partition, for metrics.
+fn committed(id: &str, topic: &str, partition: i32, offset: i64) -> GroupEvent {
+    GroupEvent::Committed { group: id.into(), topic: topic.into(), partition, offset }
 }
 
 fn remove(draft: &mut Draft<'_>, id: &str, topic: &str, partition: i32) {

@@ -61,6 +61,7 @@ fn sweep_group(draft: &mut Draft<'_>, id: &GroupId, group: &Group, work: &mut Wo
     for (topic, partition, committed) in group.offsets.iter() {
         work.offsets = work.offsets.saturating_sub(1);
         if committed.is_current(topic, image) && !has_expired(draft.config(), group, topic, committed, now) {
+            draft.event(super::committed(id, topic, partition, committed.offset));
             left += 1;
             continue;
         }

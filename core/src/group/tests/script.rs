@@ -111,6 +111,8 @@ impl Runner {
             "describe-consumers" => {
                 self.ask(&words, "describe", GroupCall::ConsumerGroupDescribe(vec![words.group()]));
             }
+            "why" => self.ask(&words, "why", self.describe_either(words.group())),
+            "events" => return self.render_events(),
             "forget" => drop(self.clients.remove(words.who())),
             "wait" => self.world.wait(Duration::from_secs(words.who().parse().unwrap())),
             "fail-over" => self.world.fail_over(),
@@ -126,6 +128,15 @@ impl Runner {
         let who = words.who().to_owned();
         self.asked.insert(self.world.asked + 1, (who.clone(), what));
         self.world.ask(&who, call);
+    }
+
+    /// Describes a group by the protocol that it is of.
+    fn describe_either(&self, group: String) -> GroupCall {
+        let known = self.world.coordinator.group(&group);
+        match known.is_some_and(|group| group.consumer.is_some()) {
+            true => GroupCall::ConsumerGroupDescribe(vec![group]),
+            false => GroupCall::DescribeGroups { version: 6, groups: vec![group] },
+        }
     }
 
     fn known(&self, words: &Words<'_>) -> Known {
@@ -346,7 +357,8 @@ impl Runner {
         let mut lines = Vec::new();
         for (ticket, response) in answers {
             let (who, what) = self.asked.remove(&ticket).expect("every request is answered once");
-            lines.extend(self.render(response).into_iter().map(|text| format!("{who} {what}: {text}")));
+            let texts = if what == "why" { vec![self.render_why(&response)] } else { self.render(response) };
+            lines.extend(texts.into_iter().map(|text| format!("{who} {what}: {text}")));
         }
         lines
     }
@@ -394,6 +406,42 @@ impl Runner {
             }
         };
         vec![text]
+    }
+
+    fn render_why(&self, response: &GroupResponse) -> String {
+        let last = match response {
+            GroupResponse::DescribeGroups(groups) => groups[0].last_rebalance.clone(),
+            GroupResponse::ConsumerGroupDescribe(groups) => groups[0].last_rebalance.clone(),
+            other => panic!("not a description: {other:?}"),
+        };
+        let Some(last) = last else { return "unknown".to_owned() };
+        let passed = (self.world.now.wall.0 - last.began_ms) / 1000;
+        format!("{passed} s ago, because {}", self.with_names(&last.reason))
+    }
+
+    /// What the coordinator has reported since this was last asked.
+    fn render_events(&mut self) -> Vec<String> {
+        let events = self.world.coordinator.take_events();
+        let text = |event| match event {
+            GroupEvent::Changed { group, standing: Standing { protocol, state, generation, members } } => {
+                format!("{group} is {protocol}, {state}, {generation}, {members}")
+            }
+            GroupEvent::Rebalancing { group, generation, reason } => {
+                format!("{group} rebalances after {generation}: {}", self.with_names(&reason))
+            }
+            GroupEvent::MemberRemoved { group, member, reason } => {
+                format!("{group} loses {}: {reason}", self.name(&member))
+            }
+            GroupEvent::Committed { group, topic, partition, offset } => {
+                format!("{group} is at {topic}-{partition}={offset}")
+            }
+            GroupEvent::Removed { group } => format!("{group} is removed"),
+        };
+        events.into_iter().map(text).collect()
+    }
+
+    fn with_names(&self, text: &str) -> String {
+        self.names.iter().fold(text.to_owned(), |text, (id, name)| text.replace(id, name))
     }
 
     fn render_join(&self, response: &JoinGroupResponse) -> String {

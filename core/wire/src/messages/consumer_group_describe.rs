@@ -1,7 +1,8 @@
 //! Describes consumer groups and their members.
 //!
-//! Sources: KIP-848, KIP-1099 (member types).
+//! Sources: KIP-482 (tagged fields, which a reader may skip), KIP-848, KIP-1099 (member types).
 
+use crate::describe_groups::LastRebalance;
 use crate::{Message, Part, Uuid};
 
 /// What a client asks for. See the [module](self).
@@ -47,6 +48,9 @@ pub struct DescribedGroup {
     /// What the client may do to the group, as bits; the minimum if it was not asked for.
     #[field(default = i32::MIN)]
     pub authorized_operations: i32,
+    /// Why the last rebalance began, if the coordinator has seen it.
+    #[field(tag = 10_000, ignorable, own)]
+    pub last_rebalance: Option<LastRebalance>,
 }
 
 /// A member.

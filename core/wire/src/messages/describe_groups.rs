@@ -1,6 +1,7 @@
 //! Describes classic groups and their members.
 //!
-//! Sources: KIP-345 (static members), KIP-430 (authorized operations), KIP-1043 (groups that do not exist).
+//! Sources: KIP-345 (static members), KIP-430 (authorized operations), KIP-482 (tagged fields, which a reader may skip),
+//! KIP-1043 (groups that do not exist).
 
 use bytes::Bytes;
 
@@ -49,6 +50,18 @@ pub struct DescribedGroup {
     /// What the client may do to the group, as bits; the minimum if it was not asked for.
     #[field(versions = 3.., default = i32::MIN)]
     pub authorized_operations: i32,
+    /// Why the last rebalance began, if the coordinator has seen it.
+    #[field(versions = 5.., tag = 10_000, ignorable, own)]
+    pub last_rebalance: Option<LastRebalance>,
+}
+
+/// The beginning of a rebalance.
+#[derive(Part, Clone, Debug, PartialEq)]
+pub struct LastRebalance {
+    /// When, in milliseconds since 1970.
+    pub began_ms: i64,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// A member.
