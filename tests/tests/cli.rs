@@ -248,6 +248,8 @@ fn the_members_of_a_group_share_a_topic_and_cannot_be_moved() {
         let Done { code: OK, stdout, .. } = world.run(&["group", "describe", "billing", "--json"]) else { continue };
         let row: Value = serde_json::from_str(&stdout).unwrap();
         if row["state"] == json!("Stable") && row["members"].as_array().unwrap().len() == 2 && owned(&row) == 4 {
+            let why = row["last_rebalance"]["reason"].as_str().unwrap();
+            assert!(why.contains(" joins"), "{why}");
             break row["members"].clone();
         }
     };

@@ -1,5 +1,7 @@
 //! Times on the command line.
 
+const DAY_MS: i64 = 86_400_000;
+
 /// Milliseconds since 1970, as a number or as an RFC 3339 date and time.
 pub fn parse_timestamp(text: &str) -> Result<i64, String> {
     if let Ok(ms) = text.parse() {
@@ -8,6 +10,22 @@ pub fn parse_timestamp(text: &str) -> Result<i64, String> {
     rfc3339(text).ok_or_else(|| {
         format!("{text:?} is not a time: expected milliseconds or YYYY-MM-DDTHH:MM:SS[.fraction](Z|+HH:MM)")
     })
+}
+
+/// A time in milliseconds since 1970 as an RFC 3339 date and time in UTC.
+pub fn format_timestamp(ms: i64) -> String {
+    let (days, rest) = (ms.div_euclid(DAY_MS), ms.rem_euclid(DAY_MS));
+    // Civil dates from days, counted from 1 March of the year 0: leap days then end their years (H. Hinnant).
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12 + 1;
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    let (hour, minute, second, millis) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60, rest % 1000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
 fn rfc3339(text: &str) -> Option<i64> {
@@ -89,6 +107,15 @@ mod tests {
         check("2023-11-15 00:13:20.5+02:00", 1_700_000_000_500);
         check("2023-11-14T17:13:20-05:00", 1_700_000_000_000);
         check("2100-03-01T00:00:00Z", 4_107_542_400_000);
+    }
+
+    #[test]
+    fn times_are_written_as_they_are_read() {
+        assert_eq!(format_timestamp(951_827_696_789), "2000-02-29T12:34:56.789Z");
+        for day in 0..60_000 {
+            let ms = day * DAY_MS + day * 1439;
+            assert_eq!(parse_timestamp(&format_timestamp(ms)), Ok(ms), "{}", format_timestamp(ms));
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_core::client::{CallError, Target};
 use highwater_wire::consumer_group_describe::{ConsumerGroupDescribeRequest, Member};
-use highwater_wire::describe_groups::{DescribeGroupsRequest, DescribedGroupMember};
+use highwater_wire::describe_groups::{DescribeGroupsRequest, DescribedGroupMember, LastRebalance};
 use highwater_wire::{ConsumerProtocolAssignment, ErrorCode};
 use serde::Serialize;
 
@@ -14,6 +14,7 @@ use crate::cli::error::{CliError, error_of};
 use crate::cli::json;
 use crate::cli::options::ClientOptions;
 use crate::cli::table::{Table, counted, print_line};
+use crate::cli::timestamp::format_timestamp;
 use crate::cli::topic::{LATEST, offsets};
 use crate::client::{Session, SessionError};
 
@@ -52,7 +53,21 @@ struct Described {
     assignor: String,
     /// Only consumer groups have one.
     epoch: Option<i32>,
+    /// Only Highwater tells, of what it has seen since the group's coordinator began.
+    last_rebalance: Option<RebalanceRow>,
     members: Vec<MemberRow>,
+}
+
+#[derive(Serialize)]
+struct RebalanceRow {
+    began: String,
+    reason: String,
+}
+
+impl From<LastRebalance> for RebalanceRow {
+    fn from(LastRebalance { began_ms, reason }: LastRebalance) -> Self {
+        Self { began: format_timestamp(began_ms), reason }
+    }
 }
 
 #[derive(Serialize)]
@@ -94,6 +109,7 @@ async fn describe(session: &mut Session, coordinator: &Target, group: &str) -> R
                 kind: "consumer",
                 assignor: row.assignor_name,
                 epoch: Some(row.group_epoch),
+                last_rebalance: row.last_rebalance.map(RebalanceRow::from),
                 members: row.members.into_iter().map(MemberRow::consumer).collect(),
             });
         }
@@ -116,6 +132,7 @@ async fn describe_classic(session: &mut Session, coordinator: &Target, group: &s
         kind: "classic",
         assignor: row.protocol_data,
         epoch: None,
+        last_rebalance: row.last_rebalance.map(RebalanceRow::from),
         members: row.members.into_iter().map(|member| MemberRow::classic(member, is_consumer)).collect(),
     })
 }
@@ -200,6 +217,9 @@ fn print_text(row: &GroupRow) -> Result<(), CliError> {
         counted(described.members.len(), "member")
     ))?;
     configs::print(&row.config)?;
+    if let Some(RebalanceRow { began, reason }) = &described.last_rebalance {
+        print_line(&format!("  last rebalance at {began}: {reason}"))?;
+    }
     if !described.members.is_empty() {
         let mut table = Table::new(&["MEMBER", "CLIENT", "HOST", "PARTITIONS"]);
         for member in &described.members {
