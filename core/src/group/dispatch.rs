@@ -22,9 +22,21 @@ pub(super) fn decide(draft: &mut Draft<'_>, request: &GroupRequest) {
         GroupRequest::Image(image) => offsets::adopt(draft, image),
         GroupRequest::Loaded => {
             draft.soft(Soft::Loaded(draft.now));
+            shrink_groups(draft);
             let deadline = draft.now.mono + draft.config().offsets_retention_check_interval;
             draft.soft(Soft::SetTimer(TimerKey::Sweep, deadline));
         }
+    }
+}
+
+/// Groups that were larger when the log was written must come to terms with today's limit: whoever joins again first stays.
+fn shrink_groups(draft: &mut Draft<'_>) {
+    let (coordinator, size_max) = (draft.coordinator, draft.config().max_size);
+    for (id, group) in coordinator.groups() {
+        let Some(recorded) = group.recorded.as_ref().filter(|value| value.members.len() > size_max) else { continue };
+        let mut classic = Classic::new(draft, GroupId::clone(id), ClassicGroup::from_value(recorded));
+        classic.prepare_rebalance("the group has more members than group.max.size");
+        classic.finish();
     }
 }
 

@@ -83,8 +83,16 @@ impl World {
 
     /// Another broker takes the partition over.
     pub fn fail_over(&mut self) {
-        self.coordinator = self.replayed.clone();
-        self.coordinator.absorb(draft::Soft::Image(Arc::new(self.image.clone())));
+        self.fail_over_to(GroupConfig::clone(self.coordinator.config()));
+    }
+
+    /// A broker that is configured differently takes the partition over.
+    pub fn fail_over_to(&mut self, config: GroupConfig) {
+        self.coordinator = GroupCoordinator::new(Arc::new(config), Arc::new(self.image.clone()));
+        for (offset, record) in (0..).zip(&self.log) {
+            self.coordinator.apply(Offset(offset), record);
+        }
+        self.replayed = self.coordinator.clone();
         self.handle(&GroupRequest::Loaded);
     }
 

@@ -115,7 +115,14 @@ impl Runner {
             "events" => return self.render_events(),
             "forget" => drop(self.clients.remove(words.who())),
             "wait" => self.world.wait(Duration::from_secs(words.who().parse().unwrap())),
-            "fail-over" => self.world.fail_over(),
+            "fail-over" => match words.number("max-size") {
+                Some(max_size) => {
+                    let max_size = usize::try_from(max_size).unwrap();
+                    let config = GroupConfig { max_size, ..GroupConfig::clone(self.world.coordinator.config()) };
+                    self.world.fail_over_to(config);
+                }
+                None => self.world.fail_over(),
+            },
             "create-topic" => drop(self.world.create_topic(words.who(), 4)),
             "configure" => self.world.configure(&words.group(), &words.0[1..]),
             "delete-topic" => self.world.delete_topic(words.who()),
