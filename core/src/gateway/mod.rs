@@ -23,6 +23,7 @@ mod metadata;
 mod offsets;
 mod produce;
 mod producer_ids;
+mod repeated;
 mod topics;
 mod work;
 

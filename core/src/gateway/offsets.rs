@@ -1,9 +1,6 @@
 //! ListOffsets, OffsetForLeaderEpoch and DeleteRecords: one question to each partition, the answers in the request's
 //! order.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
-
 use highwater_wire::delete_records::{
     DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
     DeleteRecordsTopicResult,
@@ -19,6 +16,7 @@ use highwater_wire::{AnyResponse, ErrorCode};
 
 use super::call::Context;
 use super::gather::{Gather, by_owner};
+use super::repeated::merged;
 use super::topics::TopicRef;
 use crate::ids::{LeaderEpoch, Offset, PartitionId, Ticket};
 use crate::message::{EpochEndTarget, ListOffsetsTarget, ListedOffset, PartitionRequest, PartitionResponse};
@@ -219,41 +217,6 @@ impl<T> Asked<T> {
             (name, rows.collect())
         })
     }
-}
-
-/// A topic's name and what is asked of its partitions.
-type TopicOf<P> = (String, Vec<P>);
-
-/// Puts the partitions of each topic together, one row for each and what is asked last of it; and tells which were named
-/// more than once.
-fn merged<P>(
-    topics: impl Iterator<Item = (String, Vec<P>)>,
-    index_of: impl Fn(&P) -> i32,
-) -> (Vec<TopicOf<P>>, BTreeSet<(String, i32)>) {
-    let mut merged: Vec<TopicOf<P>> = Vec::new();
-    let mut topic_places = BTreeMap::new();
-    let mut places = BTreeMap::new();
-    let mut twice = BTreeSet::new();
-    for (name, partitions) in topics {
-        for partition in partitions {
-            let at = *topic_places.entry(name.clone()).or_insert_with(|| {
-                merged.push((name.clone(), Vec::new()));
-                merged.len() - 1
-            });
-            let rows = &mut merged[at].1;
-            match places.entry((name.clone(), index_of(&partition))) {
-                Entry::Occupied(place) => {
-                    rows[*place.get()] = partition;
-                    twice.insert(place.key().clone());
-                }
-                Entry::Vacant(place) => {
-                    place.insert(rows.len());
-                    rows.push(partition);
-                }
-            }
-        }
-    }
-    (merged, twice)
 }
 
 /// Whether a timestamp means something in a version.

@@ -24,6 +24,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 mod groups;
+mod groups_bad_input;
 mod random_requests;
 
 const CLIENT: ConnectionId = ConnectionId(1);

@@ -3,12 +3,12 @@
 //! Sources: KIP-709 (several groups at once), KIP-516 (topic ids; versions 10 have nothing else).
 
 use highwater_wire::offset_commit::{
-    OffsetCommitRequest, OffsetCommitRequestTopic, OffsetCommitResponse, OffsetCommitResponsePartition,
-    OffsetCommitResponseTopic,
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponse,
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 use highwater_wire::offset_delete::{
-    OffsetDeleteRequest, OffsetDeleteRequestTopic, OffsetDeleteResponse, OffsetDeleteResponsePartition,
-    OffsetDeleteResponseTopic,
+    OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic, OffsetDeleteResponse,
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
 use highwater_wire::offset_fetch::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponse,
@@ -18,10 +18,11 @@ use highwater_wire::offset_fetch::{
 use highwater_wire::{AnyResponse, ErrorCode, Uuid};
 
 use super::{Assemble, GroupsCall};
-use crate::controller::Image;
+use crate::controller::{Image, Topic};
 use crate::gateway::call::Context;
+use crate::gateway::repeated::merged_rows;
 use crate::group::{GroupCall, GroupResponse};
-use crate::ids::TopicId;
+use crate::ids::{PartitionIndex, TopicId};
 
 /// The first version of OffsetCommit and OffsetFetch that names topics by their ids.
 const TOPIC_ID_VERSION: i16 = 10;
@@ -32,7 +33,7 @@ const SEVERAL_GROUPS_VERSION: i16 = 8;
 /// The first version of OffsetFetch whose answer has an error of its own, besides those of its partitions.
 const GROUP_ERROR_VERSION: i16 = 2;
 
-/// The topics that are not in the metadata, answered.
+/// The partitions that are not in the metadata, answered.
 pub(super) struct Commit(Vec<OffsetCommitResponseTopic>);
 
 /// For each group, the topics that are not in the metadata, answered.
@@ -46,26 +47,35 @@ struct Unknown {
     asked: Vec<(String, Vec<i32>)>,
 }
 
-/// The topics that are not in the metadata, answered.
+/// The partitions that are not in the metadata, answered.
 pub(super) struct Delete(Vec<OffsetDeleteResponseTopic>);
 
 impl GroupsCall {
-    /// Stores offsets of the topics that exist.
+    /// Stores offsets of the partitions that exist.
     pub(in crate::gateway) fn commit(context: &mut Context<'_>, mut request: OffsetCommitRequest) -> Self {
         let by_id = context.version >= TOPIC_ID_VERSION;
-        let mut unknown = Vec::new();
-        let named = std::mem::take(&mut request.topics);
-        for mut topic in named {
-            match resolve(context.image, by_id, &topic.name, topic.topic_id) {
-                Ok((name, id)) => {
-                    (topic.name, topic.topic_id) = (name, id);
-                    request.topics.push(topic);
+        let mut refused = Vec::new();
+        for topic in std::mem::take(&mut request.topics) {
+            let found = match find_topic(context.image, by_id, &topic.name, topic.topic_id) {
+                Ok(found) => found,
+                Err(code) => {
+                    refused.push(refuse_commit(topic, code));
+                    continue;
                 }
-                Err(code) => unknown.push(refuse_commit(topic, code)),
+            };
+            let exists = |one: &OffsetCommitRequestPartition| has_partition(found, one.partition_index);
+            let (known, missing) = topic.partitions.into_iter().partition::<Vec<_>, _>(exists);
+            let (name, topic_id) = (found.name.to_string(), Uuid(found.id.0));
+            if !missing.is_empty() {
+                let topic = OffsetCommitRequestTopic { name: name.clone(), topic_id, partitions: missing };
+                refused.push(refuse_commit(topic, ErrorCode::UnknownTopicOrPartition));
+            }
+            if !known.is_empty() {
+                request.topics.push(OffsetCommitRequestTopic { name, topic_id, partitions: known });
             }
         }
-        let asks = usize::from(!request.topics.is_empty() || unknown.is_empty());
-        let mut call = Self::new(Assemble::Commit(Commit(unknown)), asks);
+        let asks = usize::from(!request.topics.is_empty() || refused.is_empty());
+        let mut call = Self::new(Assemble::Commit(Commit(refused)), asks);
         if asks > 0 {
             let group = request.group_id.clone();
             call.ask(context, &group, GroupCall::OffsetCommit { version: context.version, request });
@@ -91,15 +101,24 @@ impl GroupsCall {
         call
     }
 
-    /// Forgets offsets of the topics that exist.
+    /// Forgets offsets of the partitions that exist.
     pub(in crate::gateway) fn delete_offsets(context: &mut Context<'_>, mut request: OffsetDeleteRequest) -> Self {
-        let is_known = |topic: &OffsetDeleteRequestTopic| context.image.topic(&topic.name).is_some();
-        let (known, unknown): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut request.topics).into_iter().partition(|topic| is_known(topic));
-        let unknown: Vec<_> = unknown.into_iter().map(refuse_delete).collect();
-        let asks = usize::from(!known.is_empty() || unknown.is_empty());
-        request.topics = known;
-        let mut call = Self::new(Assemble::Delete(Delete(unknown)), asks);
+        let mut refused = Vec::new();
+        for OffsetDeleteRequestTopic { name, partitions } in std::mem::take(&mut request.topics) {
+            let found = context.image.topic(&name);
+            let exists = |one: &OffsetDeleteRequestPartition| {
+                found.is_some_and(|topic| has_partition(topic, one.partition_index))
+            };
+            let (known, missing) = partitions.into_iter().partition::<Vec<_>, _>(exists);
+            if !missing.is_empty() {
+                refused.push(refuse_delete(OffsetDeleteRequestTopic { name: name.clone(), partitions: missing }));
+            }
+            if !known.is_empty() {
+                request.topics.push(OffsetDeleteRequestTopic { name, partitions: known });
+            }
+        }
+        let asks = usize::from(!request.topics.is_empty() || refused.is_empty());
+        let mut call = Self::new(Assemble::Delete(Delete(refused)), asks);
         if asks > 0 {
             let group = request.group_id.clone();
             call.ask(context, &group, GroupCall::OffsetDelete(request));
@@ -111,12 +130,17 @@ impl GroupsCall {
 impl Commit {
     /// The answer, from what the coordinator says of the other topics, if it was asked.
     pub(super) fn end(self, answer: Option<GroupResponse>) -> AnyResponse {
-        let mut topics = self.0;
-        match answer {
-            None => {}
-            Some(GroupResponse::OffsetCommit(response)) => topics.extend(response.topics),
+        let answered = match answer {
+            None => Vec::new(),
+            Some(GroupResponse::OffsetCommit(response)) => response.topics,
             Some(answer) => unreachable!("not an answer to what was asked: {answer:?}"),
+        };
+        if self.0.is_empty() {
+            return OffsetCommitResponse { topics: answered, ..Default::default() }.into();
         }
+        let rows = self.0.into_iter().chain(answered);
+        let topic_of = |row: &OffsetCommitResponseTopic| (row.name.clone(), row.topic_id);
+        let topics = merged_rows(rows, topic_of, |row| &mut row.partitions);
         OffsetCommitResponse { topics, ..Default::default() }.into()
     }
 }
@@ -153,21 +177,25 @@ impl Delete {
             Some(GroupResponse::OffsetDelete(response)) => response,
             Some(answer) => unreachable!("not an answer to what was asked: {answer:?}"),
         };
-        if response.error_code == ErrorCode::None.code() {
-            response.topics.extend(self.0);
+        if response.error_code == ErrorCode::None.code() && !self.0.is_empty() {
+            let rows = self.0.into_iter().chain(response.topics);
+            response.topics = merged_rows(rows, |row| row.name.clone(), |row| &mut row.partitions);
         }
         response.into()
     }
 }
 
-/// A topic's name and id, by the one of them that the version has.
-fn resolve(image: &Image, by_id: bool, name: &str, id: Uuid) -> Result<(String, Uuid), ErrorCode> {
-    let topic = if by_id {
-        image.topic_by_id(TopicId(id.0)).ok_or(ErrorCode::UnknownTopicId)?
+/// A topic, by the one of name and id that the version has.
+fn find_topic<'a>(image: &'a Image, by_id: bool, name: &str, id: Uuid) -> Result<&'a Topic, ErrorCode> {
+    if by_id {
+        image.topic_by_id(TopicId(id.0)).ok_or(ErrorCode::UnknownTopicId)
     } else {
-        image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?
-    };
-    Ok((topic.name.to_string(), Uuid(topic.id.0)))
+        image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+}
+
+fn has_partition(topic: &Topic, index: i32) -> bool {
+    topic.partition(PartitionIndex(index)).is_some()
 }
 
 fn only_group(request: OffsetFetchRequest) -> OffsetFetchRequestGroup {
@@ -190,8 +218,8 @@ fn resolve_group(context: &Context<'_>, mut group: OffsetFetchRequestGroup) -> (
     let Some(named) = group.topics.take() else { return (group, unknown) };
     let mut topics = Vec::with_capacity(named.len());
     for mut topic in named {
-        match resolve(context.image, by_id, &topic.name, topic.topic_id) {
-            Ok((name, id)) => (topic.name, topic.topic_id) = (name, id),
+        match find_topic(context.image, by_id, &topic.name, topic.topic_id) {
+            Ok(found) => (topic.name, topic.topic_id) = (found.name.to_string(), Uuid(found.id.0)),
             Err(code) if by_id => {
                 unknown.topics.push(refused_topic(topic, code));
                 continue;

@@ -17,7 +17,7 @@ use crate::controller::OFFSETS_TOPIC;
 use crate::ids::PartitionId;
 
 /// A broker with a topic `t`, whose coordinators have begun.
-fn world() -> World {
+pub(super) fn world() -> World {
     let mut world = World::new();
     find(&mut world, "g");
     world.sync_all();
@@ -33,14 +33,14 @@ fn find(world: &mut World, group: &str) -> FindCoordinatorResponse {
 }
 
 /// A commit by somebody who is in no group.
-fn commit(group: &str, offset: i64) -> OffsetCommitRequest {
+pub(super) fn commit(group: &str, offset: i64) -> OffsetCommitRequest {
     let partition = OffsetCommitRequestPartition { committed_offset: offset, ..Default::default() };
     let topic = OffsetCommitRequestTopic { name: "t".to_owned(), partitions: vec![partition], ..Default::default() };
     OffsetCommitRequest { group_id: group.to_owned(), topics: vec![topic], ..Default::default() }
 }
 
 /// The error of the commit that was answered last, if one was.
-fn committed(world: &mut World) -> Option<ErrorCode> {
+pub(super) fn committed(world: &mut World) -> Option<ErrorCode> {
     match world.answers.pop()? {
         AnyResponse::OffsetCommit(response) => {
             Some(ErrorCode::try_from(response.topics[0].partitions[0].error_code).unwrap())
@@ -50,7 +50,7 @@ fn committed(world: &mut World) -> Option<ErrorCode> {
 }
 
 /// What a group has committed of the first partition of `t`, or why that is not told.
-fn fetched(world: &mut World, group: &str) -> Result<i64, ErrorCode> {
+pub(super) fn fetched(world: &mut World, group: &str) -> Result<i64, ErrorCode> {
     let topic = OffsetFetchRequestTopics { name: "t".to_owned(), partition_indexes: vec![0], ..Default::default() };
     let wanted =
         OffsetFetchRequestGroup { group_id: group.to_owned(), topics: Some(vec![topic]), ..Default::default() };
@@ -62,7 +62,7 @@ fn fetched(world: &mut World, group: &str) -> Result<i64, ErrorCode> {
     }
 }
 
-fn join(group: &str, member_id: &str) -> JoinGroupRequest {
+pub(super) fn join(group: &str, member_id: &str) -> JoinGroupRequest {
     JoinGroupRequest {
         group_id: group.to_owned(),
         session_timeout_ms: 10_000,
