@@ -1,4 +1,4 @@
-"""Consumer groups of real clients: `scale.py BOOTSTRAP PREFIX`.
+"""Consumer groups of real clients: `scale.py BOOTSTRAP PREFIX scale|migrate`.
 
 For each client and each way of assigning that it knows: a group grows from one member to four and shrinks to two over
 twelve partitions, while records keep coming. Every record that was acknowledged must be processed, no partition may
@@ -6,6 +6,8 @@ belong to two members at a time, and what the group has committed in the end is 
 
 A member is a process of its own (see members below). All of them write their lines to one pipe, a line with one call, so
 the lines are in the order of what happened: `NAME assigned P...`, `NAME revoked P...`, `NAME read P OFFSET ...`.
+
+`migrate` has a group change its protocol instead: members of the other protocol join, the first ones leave, and back again.
 """
 
 import os
@@ -18,7 +20,7 @@ import time
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-BOOTSTRAP, PREFIX = sys.argv[1:]
+BOOTSTRAP, PREFIX, PLAY = sys.argv[1:]
 HERE = os.path.dirname(os.path.abspath(__file__))
 PARTITIONS = 12
 DEADLINE_S = 40
@@ -34,6 +36,8 @@ MEMBERS = {
     "franz": ([f"{os.environ['work']}/member"], ["range", "cooperative-sticky", "consumer"]),
     "java": (JAVA, ["range", "cooperative-sticky", "consumer"]),
 }
+# The client whose group changes its protocol: Kafka's own.
+MIGRATING = "java"
 
 
 class Load:
@@ -69,9 +73,9 @@ class Load:
 class Group:
     """The members of one group, who owns what, and what was processed."""
 
-    def __init__(self, client, assignor):
+    def __init__(self, client, assignor, name):
         self.command, self.assignor = MEMBERS[client][0], assignor
-        self.id = f"{PREFIX}-{client}-{assignor}"
+        self.id = f"{PREFIX}-{client}-{assignor}-{name}"
         self.owners, self.processed, self.mistakes, self.processes = {}, set(), [], {}
         self.generations = 0
         self.changed = threading.Condition()
@@ -79,10 +83,10 @@ class Group:
         self.thread = threading.Thread(target=self.listen, args=(reader,))
         self.thread.start()
 
-    def start(self, *names):
+    def start(self, *names, assignor=None):
         for name in names:
-            self.processes[name] = subprocess.Popen([*self.command, BOOTSTRAP, self.id, name, self.assignor],
-                                                    stdout=self.writer)
+            command = [*self.command, BOOTSTRAP, self.id, name, assignor or self.assignor]
+            self.processes[name] = subprocess.Popen(command, stdout=self.writer)
 
     def stop(self, *names):
         """Members leave as they do when somebody stops a program."""
@@ -138,27 +142,53 @@ class Group:
         self.thread.join()
 
 
-def scale(client, assignor):
-    group = Group(client, assignor)
+def scale(group):
+    group.start("a")
+    group.until_shared_by("a")
+    group.start("b", "c", "d")
+    group.until_shared_by("a", "b", "c", "d")
+    group.stop("a", "b")
+    group.until_shared_by("c", "d")
+    return "c", "d"
+
+
+def migrate(group):
+    """From the classic protocol to that of consumer groups, and back."""
+    group.start("a", "b")
+    group.until_shared_by("a", "b")
+    assert protocol(group.id) == "CLASSIC"
+    for old, new, assignor, expected in [("ab", "cd", "consumer", "CONSUMER"), ("cd", "ef", group.assignor, "CLASSIC")]:
+        group.start(*new, assignor=assignor)
+        group.until_shared_by(*old, *new)
+        assert protocol(group.id) == "CONSUMER", "a group with members of both protocols is a consumer group"
+        group.stop(*old)
+        group.until_shared_by(*new)
+        assert protocol(group.id) == expected, f"the group is {protocol(group.id)}, not {expected}"
+    return "e", "f"
+
+
+def under_load(client, assignor, name, play):
+    """Plays with the members of a group while records keep coming; says what came of it."""
+    group = Group(client, assignor, name)
     ADMIN.create_topics([NewTopic(group.id, PARTITIONS, 1)])[group.id].result()
     load = Load(group.id)
     try:
-        group.start("a")
-        group.until_shared_by("a")
-        group.start("b", "c", "d")
-        group.until_shared_by("a", "b", "c", "d")
-        group.stop("a", "b")
-        group.until_shared_by("c", "d")
+        left = play(group)
         load.stop()
         group.until("every record is processed", lambda: load.acknowledged <= group.processed)
-        group.stop("c", "d")
+        group.stop(*left)
         assert not group.owners, f"members that have left still own {group.owners}"
         committed = commits(group.id)
         assert committed == len(load.acknowledged), f"{committed} records are committed, not {len(load.acknowledged)}"
     finally:
         load.ends.set()
         group.end()
-    return len(load.acknowledged), group.generations
+    return f"{len(load.acknowledged)} records processed, {group.generations} assignments, no partition owned twice"
+
+
+def protocol(group):
+    listed = ADMIN.list_consumer_groups().result().valid
+    return next(one.type.name for one in listed if one.group_id == group)
 
 
 def commits(group):
@@ -170,17 +200,20 @@ def commits(group):
 
 
 def main():
+    if PLAY == "migrate":
+        what, play, groups = "from classic to consumer to classic", migrate, [(MIGRATING, "range")]
+    else:
+        what, play = "1 to 4 to 2 members", scale
+        groups = [(client, assignor) for client, (_, assignors) in MEMBERS.items() for assignor in assignors]
     failed = 0
-    for client, (_, assignors) in MEMBERS.items():
-        for assignor in assignors:
-            begin = time.monotonic()
-            try:
-                records, assignments = scale(client, assignor)
-                print(f"groups {client} {assignor}: 1 to 4 to 2 members, {records} records processed, {assignments} "
-                      f"assignments, no partition owned twice, {time.monotonic() - begin:.0f} s", flush=True)
-            except Exception as error:  # one client's failure must not hide another's
-                failed += 1
-                print(f"groups {client} {assignor}: FAILED: {error}", flush=True)
+    for client, assignor in groups:
+        begin = time.monotonic()
+        try:
+            result = under_load(client, assignor, play.__name__, play)
+            print(f"groups {client} {assignor}: {what}, {result}, {time.monotonic() - begin:.0f} s", flush=True)
+        except Exception as error:  # one client's failure must not hide another's
+            failed += 1
+            print(f"groups {client} {assignor}: {what} FAILED: {error}", flush=True)
     sys.exit(1 if failed else 0)
 
 
