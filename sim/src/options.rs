@@ -177,7 +177,10 @@ impl Options {
             groups: groups::draw(topics as usize, group_rng),
         };
         let rng = |concern, index| Stream::new(seed, concern, index);
-        options.with_compaction(&mut rng(Concern::Options, 1)).with_consumer_groups(&mut rng(Concern::Groups, 1))
+        options
+            .with_compaction(&mut rng(Concern::Options, 1))
+            .with_consumer_groups(&mut rng(Concern::Groups, 1))
+            .with_small_group_logs(&mut rng(Concern::Groups, 2))
     }
 
     /// Makes some topics compacted ones.

@@ -12,6 +12,8 @@ pub struct GroupOptions {
     pub name: String,
     /// Which protocol its members speak.
     pub protocol: GroupProtocol,
+    /// Whether members of the classic protocol keep what they own while they join again (KIP-429).
+    pub is_cooperative: bool,
     /// The assignor that members of the consumer protocol ask for.
     pub assignor: Option<&'static str>,
     /// The topics that it reads, by number.
@@ -61,6 +63,9 @@ pub struct MemberOptions {
 /// The shortest session that members ask for: several of their steps and syncs, so that nothing ends by itself.
 pub const GROUP_SESSION_MS_MIN: u64 = 500;
 
+/// More bytes than a coordinator writes at once for groups of this size.
+const GROUP_DECISION_BYTES_MAX: u64 = 4096;
+
 /// Draws who reads together.
 pub fn draw(topics: usize, rng: &mut Stream) -> Vec<GroupOptions> {
     let count = *rng.pick(&[0, 0, 0, 1, 1, 2]);
@@ -76,6 +81,7 @@ impl GroupOptions {
         Self {
             name: format!("group-{number}"),
             protocol: GroupProtocol::Classic,
+            is_cooperative: false,
             assignor: None,
             topics: (0..topics).filter(|topic| all || *topic == only).collect(),
             session_timeout_ms: rng.skewed(GROUP_SESSION_MS_MIN, 3000) as i32,
@@ -88,6 +94,7 @@ impl GroupOptions {
         use GroupProtocol::{Classic, Consumer, Mixed};
         self.protocol = *rng.pick(&[Classic, Classic, Classic, Consumer, Consumer, Consumer, Consumer, Mixed]);
         self.assignor = *rng.pick(&[None, Some("uniform"), Some("range")]);
+        self.is_cooperative = rng.chance(400);
         for member in &mut self.members {
             member.speaks_consumer = match self.protocol {
                 Classic => false,
@@ -135,6 +142,18 @@ impl Options {
                 ("group.consumer.heartbeat.interval.ms", interval),
             ];
             broker.configs.extend(configs.map(|(key, value)| (key, value.to_string())));
+        }
+        self
+    }
+
+    /// Lets logs of groups roll and be compacted often, in some worlds.
+    pub(super) fn with_small_group_logs(mut self, rng: &mut Stream) -> Self {
+        for broker in &mut self.brokers {
+            if rng.chance(400) {
+                let segment_bytes = rng.skewed(GROUP_DECISION_BYTES_MAX, 20_000);
+                broker.configs.push(("internal.log.segment.bytes", segment_bytes.to_string()));
+                broker.configs.push(("log.cleaner.min.cleanable.ratio", format!("0.{}", rng.below(6))));
+            }
         }
         self
     }

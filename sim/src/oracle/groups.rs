@@ -247,6 +247,7 @@ mod tests {
         let mut group = GroupHistory::new(&GroupOptions {
             name: "group".to_owned(),
             protocol,
+            is_cooperative: false,
             assignor: None,
             topics: BTreeSet::from([0]),
             session_timeout_ms: 0,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use highwater_core::Input;
+use highwater_core::controller::OFFSETS_TOPIC;
 use highwater_core::event::Event as CoreEvent;
 use highwater_core::group::GroupEvent;
 use highwater_core::ids::ShardId;
@@ -211,6 +212,9 @@ impl World {
             }
             CoreEvent::SegmentRolled { .. } => self.outcome.branch("segment rolled"),
             CoreEvent::SegmentDeleted { .. } => self.outcome.branch("segment deleted"),
+            CoreEvent::LogCompacted { topic, .. } if topic == OFFSETS_TOPIC => {
+                self.outcome.branch("log of groups compacted");
+            }
             CoreEvent::LogCompacted { .. } => self.outcome.branch("log compacted"),
             CoreEvent::CompactionFailed { .. } => self.outcome.branch("compaction met damage"),
             CoreEvent::DiskFull { .. } => self.outcome.branch("disk found full"),

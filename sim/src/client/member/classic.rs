@@ -10,7 +10,9 @@ use highwater_wire::{
     SyncGroupResponse,
 };
 
-use super::requests::{assigned, assignment, error_code, subscription};
+use super::assigning::{Claim, by_claims, in_turn};
+use super::requests::{assigned, assignment, claimed, error_code, subscription};
+use super::target::Surplus;
 use super::{Asked, Member, Phase};
 use crate::client::Context;
 use crate::oracle::{Generation, Place, Told};
@@ -20,12 +22,17 @@ use crate::oracle::{Generation, Place, Told};
 pub struct Classic {
     /// The partitions that there were when it told the group of them.
     seen: Vec<Place>,
+    /// The generation in which it was told what it owns.
+    owning_since: i32,
     /// The group has begun another generation.
     pub must_rejoin: bool,
 }
 
 /// Heartbeats within one session.
 const HEARTBEATS_PER_SESSION: u32 = 4;
+
+/// The first version of a subscription that says what its member owns and since which generation.
+const GENERATIONS_FROM: u64 = 2;
 
 impl Member {
     pub(super) fn join(&mut self, context: &mut Context<'_>) {
@@ -36,7 +43,12 @@ impl Member {
         }
         let topics = self.group_options.topics.iter().copied();
         let seen = self.classic.seen.len();
-        let metadata = subscription(topics, seen, self.rng.between(0, 3) as i16, context.oracle);
+        let claim = self
+            .group_options
+            .is_cooperative
+            .then(|| Claim { generation: self.classic.owning_since, places: self.holding.owned().clone() });
+        let first = if claim.is_some() { GENERATIONS_FROM } else { 0 };
+        let metadata = subscription(topics, seen, claim.as_ref(), self.rng.between(first, 3) as i16, context.oracle);
         let request = JoinGroupRequest {
             group_id: self.group_options.name.clone(),
             session_timeout_ms: self.group_options.session_timeout_ms,
@@ -44,11 +56,15 @@ impl Member {
             member_id: self.member_id.clone(),
             group_instance_id: self.instance_id(),
             protocol_type: "consumer".to_owned(),
-            protocols: vec![JoinGroupRequestProtocol { name: "range".to_owned(), metadata }],
+            protocols: vec![JoinGroupRequestProtocol { name: self.protocol_name(), metadata }],
             reason: None,
         };
         let known = context.oracle.group(self.group).generation();
         self.coordinator.ask(request, version, Asked::Join(known), context);
+    }
+
+    fn protocol_name(&self) -> String {
+        if self.group_options.is_cooperative { "cooperative-sticky" } else { "range" }.to_owned()
     }
 
     pub(super) fn joined(&mut self, known: Generation, response: JoinGroupResponse, context: &mut Context<'_>) {
@@ -70,25 +86,26 @@ impl Member {
         self.ask_coordinator(context);
     }
 
-    /// Gives out every partition, beginning with a different member each time.
+    /// Gives out every partition, or all that nobody has still to give up.
     fn assign(&mut self, response: &JoinGroupResponse, context: &mut Context<'_>) -> Vec<SyncGroupRequestAssignment> {
-        let count = response.members.len();
-        let has_members = count > 0;
+        let members = &response.members;
+        let has_members = !members.is_empty();
         context.oracle.require(has_members, "Answers", || format!("a leader is not told whom it leads: {response:?}"));
         if !has_members {
             return Vec::new();
         }
         let places = context.oracle.places_of_group(self.group);
-        let shift = self.rng.index(count);
-        let of = |index: usize| {
-            let mine = places.iter().enumerate().filter(move |(at, _)| (at + shift) % count == index);
-            mine.map(|(_, place)| *place)
+        let given = if self.group_options.is_cooperative {
+            let claims = members.iter().map(|member| claimed(&member.metadata, context.oracle).unwrap_or_default());
+            by_claims(&places, &claims.collect::<Vec<_>>())
+        } else {
+            in_turn(&places, members.len(), self.rng.index(members.len()))
         };
-        let members = response.members.iter().enumerate().map(|(index, member)| SyncGroupRequestAssignment {
+        let assignments = members.iter().zip(given).map(|(member, given)| SyncGroupRequestAssignment {
             member_id: member.member_id.clone(),
-            assignment: assignment(of(index), context.oracle),
+            assignment: assignment(given.into_iter(), context.oracle),
         });
-        members.collect()
+        assignments.collect()
     }
 
     pub(super) fn sync(&mut self, assignments: Vec<SyncGroupRequestAssignment>, context: &mut Context<'_>) {
@@ -99,7 +116,7 @@ impl Member {
             member_id: self.member_id.clone(),
             group_instance_id: self.instance_id(),
             protocol_type: Some("consumer".to_owned()),
-            protocol_name: Some("range".to_owned()),
+            protocol_name: Some(self.protocol_name()),
             assignments,
         };
         let asked = context.oracle.group(self.group).tick();
@@ -121,20 +138,33 @@ impl Member {
         let told = Told { client: self.number, member_id: &self.member_id, epoch: self.epoch, places: &places };
         let synced = context.oracle.group(self.group).synced(told, &owner, asked);
         context.oracle.note(synced);
-        self.take_over(&places);
-        self.classic.must_rejoin = false;
+        if self.group_options.is_cooperative {
+            self.turn_to(places, context);
+        } else {
+            self.take_over(places);
+        }
+        (self.classic.must_rejoin, self.classic.owning_since) = (false, self.epoch);
         self.phase = Phase::Owning;
         self.ask_coordinator(context);
     }
 
     /// What a member does while nothing changes.
     pub(super) fn keep(&mut self, context: &mut Context<'_>) {
+        match self.give_up_surplus(context) {
+            Surplus::None => {}
+            Surplus::Committing => return,
+            Surplus::GivenUp => self.classic.must_rejoin = true,
+        }
         if self.classic.must_rejoin || self.classic.seen != context.oracle.places_of_group(self.group) {
             let uncommitted = self.holding.uncommitted();
             if !uncommitted.is_empty() && self.rng.chance(700) {
                 return self.commit(uncommitted, context);
             }
-            self.give_up(Phase::Joining, context);
+            if self.group_options.is_cooperative {
+                self.phase = Phase::Joining;
+            } else {
+                self.give_up(Phase::Joining, context);
+            }
             return self.join(context);
         }
         if self.heartbeat_at <= context.now {

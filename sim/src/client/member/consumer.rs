@@ -9,6 +9,7 @@ use std::time::Duration;
 use highwater_wire::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, ErrorCode};
 
 use super::requests::{error_code, given, owned_topics, topics_regex};
+use super::target::Surplus;
 use super::{Asked, Member, Phase};
 use crate::client::Context;
 use crate::oracle::{Place, Told};
@@ -16,8 +17,6 @@ use crate::oracle::{Place, Told};
 /// What a member remembers between two heartbeats.
 #[derive(Debug, Default)]
 pub struct Beating {
-    /// What it shall own.
-    target: BTreeSet<Place>,
     /// Whether it shall own topics too of which nobody has told it.
     is_unresolved: bool,
     /// What the coordinator has heard that it owns; none if it must be told everything anew.
@@ -104,11 +103,6 @@ impl Member {
             ErrorCode::None => {}
             error => return self.failed("ConsumerGroupHeartbeat", error, context),
         }
-        if let Some(assignment) = &response.assignment {
-            self.beating.target = given(assignment, context.oracle);
-            let count: usize = assignment.topic_partitions.iter().map(|topic| topic.partitions.len()).sum();
-            self.beating.is_unresolved = count > self.beating.target.len();
-        }
         self.member_id = response.member_id.unwrap_or_default();
         self.epoch = response.member_epoch;
         self.heartbeat_at = context.now + Duration::from_millis(response.heartbeat_interval_ms as u64);
@@ -118,7 +112,12 @@ impl Member {
         if let Some(owned) = beat.owned {
             self.beating.said = Some(owned);
         }
-        self.turn_to_target(context);
+        if let Some(assignment) = &response.assignment {
+            let target = given(assignment, context.oracle);
+            let count: usize = assignment.topic_partitions.iter().map(|topic| topic.partitions.len()).sum();
+            self.beating.is_unresolved = count > target.len();
+            self.turn_to(target, context);
+        }
         let (client, member_id, epoch) = (self.number, self.member_id.as_str(), self.epoch);
         let told = Told { client, member_id, epoch, places: self.holding.owned() };
         let holds = context.oracle.group(self.group).holds(told, beat.asked, beat.life);
@@ -126,34 +125,10 @@ impl Member {
         self.ask_coordinator(context);
     }
 
-    /// Stops reading what it shall not own, takes over what it shall.
-    fn turn_to_target(&mut self, context: &mut Context<'_>) {
-        let target = &self.beating.target;
-        let gained: BTreeSet<Place> = target.difference(self.holding.owned()).copied().collect();
-        let reads_too_much = self.reader.positions.keys().any(|place| !target.contains(place));
-        if gained.is_empty() && !reads_too_much {
-            return;
-        }
-        context.trace.tell(context.now, self.coordinator.name(), || {
-            format!("shall own {target:?} at epoch {}, owns {:?}", self.epoch, self.holding.owned())
-        });
-        self.holding.process(&self.reader.positions, context.oracle.group(self.group));
-        self.reader.positions.retain(|place, _| target.contains(place));
-        self.stint += 1;
-        self.holding.take_over(&gained);
-    }
-
     /// What a member does while nothing changes, or until it has given up what it must.
     pub(super) fn keep_beating(&mut self, context: &mut Context<'_>) {
-        let target = &self.beating.target;
-        let surplus: BTreeSet<Place> = self.holding.owned().difference(target).copied().collect();
-        if !surplus.is_empty() {
-            let mut uncommitted = self.holding.uncommitted();
-            uncommitted.retain(|(place, _)| surplus.contains(place));
-            if !uncommitted.is_empty() && self.rng.chance(700) {
-                return self.commit(uncommitted, context);
-            }
-            surplus.into_iter().for_each(|place| self.holding.let_go(place));
+        if self.give_up_surplus(context) == Surplus::Committing {
+            return;
         }
         if self.heartbeat_at <= context.now || self.beating.said.as_ref() != Some(self.holding.owned()) {
             return self.beat(context);
@@ -172,11 +147,5 @@ impl Member {
     /// The coordinator must be told everything: it may be another, or know the member at another epoch.
     pub(super) fn say_all_again(&mut self) {
         self.beating.said = None;
-    }
-
-    /// The coordinator knows nothing of what the member owned.
-    pub(super) fn forget_target(&mut self) {
-        self.beating.target.clear();
-        (self.beating.is_unresolved, self.beating.said) = (false, None);
     }
 }

@@ -3,12 +3,14 @@
 //!
 //! What it has fetched counts as processed when it does the next thing, so that vanishing loses what it had in hand.
 
+mod assigning;
 mod classic;
 mod consumer;
 mod holding;
 mod offsets;
 mod reading;
 mod requests;
+mod target;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -54,6 +56,8 @@ pub struct Member {
     beating: Beating,
     phase: Phase,
     holding: Holding,
+    /// What it shall own.
+    target: BTreeSet<Place>,
     /// Counts what it has owned so far: answers about records are of use only while it owns the same.
     stint: u64,
     /// When to say something again.
@@ -123,6 +127,7 @@ impl Member {
             classic: Classic::default(),
             phase: Phase::Joining,
             holding: Holding::default(),
+            target: BTreeSet::new(),
             stint: 0,
             heartbeat_at: SimTime::default(),
             commit_at: SimTime::default(),
@@ -178,7 +183,7 @@ impl Member {
             context.trace.tell(context.now, self.coordinator.name(), || "vanishes".to_owned());
             self.hang_up(context);
             self.forget_group(context.now + a_while, context);
-        } else if self.rng.chance(self.options.leave_per_mille) && self.is_reading() {
+        } else if self.rng.chance(self.options.leave_per_mille) && matches!(self.phase, Phase::Owning) {
             self.phase = Phase::Leaving;
         } else {
             return false;
@@ -205,22 +210,27 @@ impl Member {
     /// What it was given is not its own any more.
     fn give_up(&mut self, phase: Phase, context: &mut Context<'_>) {
         self.phase = phase;
-        self.take_over(&BTreeSet::new());
-        self.forget_target();
+        self.take_over(BTreeSet::new());
+        self.say_all_again();
         context.oracle.group(self.group).gave_up(self.number);
     }
 
     /// It owns this now, and nothing else.
-    fn take_over(&mut self, places: &BTreeSet<Place>) {
+    fn take_over(&mut self, places: BTreeSet<Place>) {
         self.stint += 1;
         self.reader.positions.clear();
         self.holding = Holding::default();
-        self.holding.take_over(places);
+        self.holding.take_over(&places);
+        self.target = places;
         (self.heartbeat_at, self.commit_at) = (SimTime::default(), SimTime::default());
     }
 
+    /// Whether it goes on with what it owns, if it owns anything.
     fn is_reading(&self) -> bool {
-        matches!(self.phase, Phase::Owning)
+        match self.phase {
+            Phase::Joining | Phase::Syncing(_) | Phase::Owning => true,
+            Phase::Away(_) | Phase::Leaving => false,
+        }
     }
 
     fn work(&mut self, context: &mut Context<'_>) {

@@ -27,7 +27,7 @@ const CATCHING_UP: Limits = Limits { wait_ms_max: 100, bytes_min: 1, bytes_max: 
 impl Member {
     /// Asks for more, unless it has been asked for.
     pub(super) fn read(&mut self, context: &mut Context<'_>) {
-        if !self.is_reading() || self.data.in_flight() > 0 {
+        if !self.is_reading() || self.holding.owned().is_empty() || self.data.in_flight() > 0 {
             return;
         }
         if !self.data.is_connected() {

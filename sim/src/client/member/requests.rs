@@ -12,6 +12,7 @@ use highwater_wire::{
     FindCoordinatorResponse, OffsetFetchRequest, OffsetFetchResponse, Uuid,
 };
 
+use super::assigning::Claim;
 use crate::oracle::{Oracle, Place};
 
 /// The first version of OffsetCommit and OffsetFetch with topic ids instead of names.
@@ -113,22 +114,35 @@ pub fn committed_topics(
     topics.collect()
 }
 
-/// What a member says of itself when it joins: other partitions make other bytes, so that the group is rebalanced.
-pub fn subscription(topics: impl Iterator<Item = usize>, partitions: usize, version: i16, oracle: &Oracle) -> Bytes {
+/// What a member says of itself when it joins: other partitions make other bytes, so that the group is rebalanced. A
+/// cooperative member says what it owns.
+pub fn subscription(
+    topics: impl Iterator<Item = usize>,
+    partitions: usize,
+    claim: Option<&Claim>,
+    version: i16,
+    oracle: &Oracle,
+) -> Bytes {
     let topics = topics.map(|topic| oracle.topics()[topic].name.clone()).collect();
     let user_data = Some(Bytes::copy_from_slice(&partitions.to_be_bytes()));
-    let subscription = ConsumerProtocolSubscription { topics, user_data, ..Default::default() };
+    let mut subscription = ConsumerProtocolSubscription { topics, user_data, ..Default::default() };
+    if let Some(claim) = claim {
+        subscription.owned_partitions = named_partitions(claim.places.iter().copied(), oracle);
+        subscription.generation_id = claim.generation;
+    }
     subscription.to_bytes(version).expect("names of topics are short")
+}
+
+/// What a member says that it owns, if a member says so.
+pub fn claimed(metadata: &Bytes, oracle: &Oracle) -> Option<Claim> {
+    let subscription = ConsumerProtocolSubscription::from_bytes(metadata).ok()?;
+    let places = places_of(subscription.owned_partitions, oracle)?;
+    Some(Claim { generation: subscription.generation_id, places })
 }
 
 /// What a leader gives to one member.
 pub fn assignment(places: impl Iterator<Item = Place>, oracle: &Oracle) -> Bytes {
-    let by_topic = by_topic(places.map(|place| (place, place.partition)));
-    let assigned_partitions = by_topic.into_iter().map(|(topic, partitions)| {
-        let topic = oracle.topics()[topic].name.clone();
-        TopicPartition { topic, partitions }
-    });
-    let assigned_partitions = assigned_partitions.collect();
+    let assigned_partitions = named_partitions(places, oracle);
     let assignment = ConsumerProtocolAssignment { assigned_partitions, user_data: None };
     assignment.to_bytes(0).expect("names of topics are short")
 }
@@ -138,10 +152,21 @@ pub fn assigned(assignment: &Bytes, oracle: &Oracle) -> Option<BTreeSet<Place>> 
     if assignment.is_empty() {
         return Some(BTreeSet::new());
     }
+    places_of(ConsumerProtocolAssignment::from_bytes(assignment).ok()?.assigned_partitions, oracle)
+}
+
+fn named_partitions(places: impl Iterator<Item = Place>, oracle: &Oracle) -> Vec<TopicPartition> {
+    let by_topic = by_topic(places.map(|place| (place, place.partition)));
+    let named = by_topic.into_iter().map(|(topic, partitions)| {
+        let topic = oracle.topics()[topic].name.clone();
+        TopicPartition { topic, partitions }
+    });
+    named.collect()
+}
+
+fn places_of(named: Vec<TopicPartition>, oracle: &Oracle) -> Option<BTreeSet<Place>> {
     let mut places = BTreeSet::new();
-    for TopicPartition { topic, partitions } in
-        ConsumerProtocolAssignment::from_bytes(assignment).ok()?.assigned_partitions
-    {
+    for TopicPartition { topic, partitions } in named {
         let topic = oracle.topics().iter().position(|known| known.name == topic)?;
         places.extend(partitions.into_iter().map(|partition| Place { topic, partition }));
     }
