@@ -60,6 +60,10 @@ pub struct Member {
     target: BTreeSet<Place>,
     /// Counts what it has owned so far: answers about records are of use only while it owns the same.
     stint: u64,
+    /// Whether it has stood still, and may have been put out meanwhile.
+    stood_still: bool,
+    /// Whether to look what it has committed up again: the broker may have died since.
+    doubts: bool,
     /// When to say something again.
     heartbeat_at: SimTime,
     /// When to commit again.
@@ -129,6 +133,8 @@ impl Member {
             holding: Holding::default(),
             target: BTreeSet::new(),
             stint: 0,
+            stood_still: false,
+            doubts: false,
             heartbeat_at: SimTime::default(),
             commit_at: SimTime::default(),
             stalled_until: SimTime::default(),
@@ -177,7 +183,7 @@ impl Member {
         let session = self.group_options.session_timeout_ms as u64;
         let a_while = Duration::from_millis(self.rng.skewed(10, 3 * session));
         if self.rng.chance(self.options.stall_per_mille) {
-            self.stalled_until = context.now + a_while;
+            (self.stalled_until, self.stood_still) = (context.now + a_while, true);
             context.trace.tell(context.now, self.coordinator.name(), || format!("stands still for {a_while:?}"));
         } else if self.rng.chance(self.options.crash_per_mille) {
             context.trace.tell(context.now, self.coordinator.name(), || "vanishes".to_owned());
@@ -259,6 +265,9 @@ impl Member {
             let request = find_coordinator(&self.group_options.name, version);
             return self.coordinator.ask(request, version, Asked::Find, context);
         }
+        if self.commits_first(context) {
+            return;
+        }
         match &mut self.phase {
             Phase::Away(_) => {}
             Phase::Joining if self.speaks_consumer => self.beat(context),
@@ -308,7 +317,7 @@ impl Member {
             }
             ErrorCode::StaleMemberEpoch => self.say_all_again(),
             // Its former self has not left: the name is free when that one's session has ended.
-            ErrorCode::UnreleasedInstanceId => {}
+            ErrorCode::UnreleasedInstanceId => context.oracle.count("member waits for its static name"),
             ErrorCode::IllegalGeneration | ErrorCode::GroupIdNotFound => self.give_up(Phase::Joining, context),
             ErrorCode::RebalanceInProgress => match &mut self.phase {
                 Phase::Owning => self.classic.must_rejoin = true,
@@ -360,6 +369,7 @@ impl Member {
             self.has_left(context);
         }
         self.say_all_again();
+        self.doubts = true;
         context.wake_after(REDIAL_AFTER);
     }
 

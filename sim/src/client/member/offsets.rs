@@ -1,9 +1,11 @@
 //! A member commits what it has processed, and asks where to begin with what it was given.
 
+use std::collections::BTreeSet;
+
 use highwater_wire::{ErrorCode, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchResponse};
 
 use super::requests::{committed_topics, error_code, fetched_offsets, offset_fetch};
-use super::{Asked, Member};
+use super::{Asked, Member, Phase};
 use crate::client::Context;
 use crate::oracle::{CommitAnswer, Place};
 
@@ -13,8 +15,11 @@ const EPOCHS_FROM: u64 = 9;
 impl Member {
     /// Looks up where the group has got to, or commits, if there is anything to be looked up or committed.
     pub(super) fn tend_offsets(&mut self, context: &mut Context<'_>) {
+        if std::mem::take(&mut self.doubts) && !self.holding.owned().is_empty() {
+            return self.look_up(self.holding.owned().clone(), context);
+        }
         if !self.holding.unknown.is_empty() {
-            return self.look_up(context);
+            return self.look_up(self.holding.unknown.clone(), context);
         }
         let uncommitted = self.holding.uncommitted();
         if !uncommitted.is_empty() && (self.commit_at <= context.now || self.quiet) {
@@ -23,11 +28,24 @@ impl Member {
         }
     }
 
-    fn look_up(&mut self, context: &mut Context<'_>) {
+    /// Who has stood still commits what it had in hand before it hears what has happened meanwhile. Returns whether it does.
+    pub(super) fn commits_first(&mut self, context: &mut Context<'_>) -> bool {
+        if !matches!(self.phase, Phase::Owning) || !std::mem::take(&mut self.stood_still) {
+            return false;
+        }
+        let uncommitted = self.holding.uncommitted();
+        let has_any = !uncommitted.is_empty();
+        if has_any {
+            self.commit(uncommitted, context);
+        }
+        has_any
+    }
+
+    fn look_up(&mut self, places: BTreeSet<Place>, context: &mut Context<'_>) {
         let member = self.speaks_consumer.then_some((self.member_id.as_str(), self.epoch));
         let first = if member.is_some() { EPOCHS_FROM } else { 1 };
         let version = self.rng.between(first, 10) as i16;
-        let request = offset_fetch(&self.group_options.name, member, &self.holding.unknown, version, context.oracle);
+        let request = offset_fetch(&self.group_options.name, member, &places, version, context.oracle);
         let asked = context.oracle.group(self.group).tick();
         self.coordinator.ask(request, version, Asked::Offsets(asked), context);
     }
