@@ -79,7 +79,48 @@ pub struct Summary {
     trace: Digest,
 }
 
+/// Seeds after which everything in [`EXPECTED`] must have happened.
+const ENOUGH_SEEDS: u64 = 1000;
+
+/// What must happen in so many worlds, or faults and workloads do not reach what they are for.
+const EXPECTED: [&str; 24] = [
+    "classic group rebalances",
+    "commit acknowledged",
+    "commit left unclear",
+    "commit refused",
+    "connection closed by the broker",
+    "consumer group rebalances",
+    "disk found full",
+    "disk has room again",
+    "group coordinator loaded",
+    "group is empty",
+    "group is stable",
+    "halted on a fault",
+    "log compacted",
+    "log of groups compacted",
+    "member gave some of its own up",
+    "member heard that it is fenced",
+    "member is gone",
+    "member waits for its static name",
+    "mixed group rebalances",
+    "regular expression subscribed",
+    "segment deleted",
+    "segment rolled",
+    "stray directory",
+    "torn tail cut off",
+];
+
 impl Summary {
+    /// Faults and rare states that so many runs should have met, and have not.
+    pub fn unreached(&self) -> Vec<String> {
+        if self.seeds < ENOUGH_SEEDS {
+            return Vec::new();
+        }
+        let faults = FaultClass::ALL.iter().filter(|class| !self.faults.contains_key(class)).map(FaultClass::to_string);
+        let branches = EXPECTED.iter().filter(|name| !self.branches.contains_key(*name)).map(|name| (*name).to_owned());
+        faults.chain(branches).collect()
+    }
+
     /// Adds the outcome of the next seed.
     pub fn add(&mut self, outcome: &Outcome) {
         self.seeds += 1;
@@ -121,7 +162,7 @@ impl Summary {
         }
         let _ = writeln!(text, "  {:<28} {:>8}", "I/O errors answered", self.disk_errors);
         let _ = writeln!(text, "  {:<28} {:>8}", "refusals for want of space", self.disk_refusals);
-        let _ = writeln!(text, "what brokers did:");
+        let _ = writeln!(text, "what brokers and groups did:");
         for (branch, count) in &self.branches {
             let _ = writeln!(text, "  {branch:<28} {count:>8}");
         }
@@ -153,6 +194,20 @@ fn quantiles(values: &[u64]) -> [u64; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_thousand_seeds_never_met_is_named() {
+        let mut outcome = Outcome::new(1);
+        outcome.fault(FaultClass::Kill);
+        outcome.branch("log compacted");
+        let mut summary = Summary::default();
+        (1..ENOUGH_SEEDS).for_each(|_| summary.add(&outcome));
+        assert_eq!(summary.unreached(), Vec::<String>::new(), "fewer seeds need not meet everything");
+        summary.add(&outcome);
+        let unreached = summary.unreached();
+        assert_eq!(unreached.len(), FaultClass::ALL.len() + EXPECTED.len() - 2);
+        assert!(unreached.contains(&"PowerLoss".to_owned()) && !unreached.contains(&"log compacted".to_owned()));
+    }
 
     #[test]
     fn quantiles_are_values_that_occur() {

@@ -73,6 +73,7 @@ impl Member {
             request.rebalance_timeout_ms = self.group_options.rebalance_timeout_ms;
             request.server_assignor = self.group_options.assignor.map(str::to_owned);
             if self.options.uses_regex && version >= IDS_ARE_THE_CLIENTS {
+                context.oracle.count("regular expression subscribed");
                 request.subscribed_topic_regex = Some(topics_regex(topics, context.oracle));
             } else {
                 let names = topics.map(|topic| context.oracle.topics()[topic].name.clone());
