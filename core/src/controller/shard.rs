@@ -24,7 +24,7 @@ use crate::config::BrokerConfig;
 use crate::disk::{Disk, LogPath, Pin};
 use crate::event::Event;
 use crate::ids::{Incarnation, Offset, PartitionId, PartitionIndex, ShardId, SyncToken, Ticket, TopicId};
-use crate::log::{BeginEpochError, OpenLogError, RecoveryPoints, RecoveryPointsError};
+use crate::log::{OpenLogError, RecoveryPoints, RecoveryPointsError};
 use crate::message::ShardMessage;
 use crate::outbox::{Halt, Input, Machine, Outbox, Reason, SyncRequest};
 use crate::replicated::{Host, OpenHostError, Origin, Refusal};
@@ -361,9 +361,6 @@ impl From<OpenHostError> for Halt {
         match error {
             OpenHostError::Log(OpenLogError::Io { dir, error }) => {
                 Self::Io { action: "cannot open the log in", path: dir.to_string(), error }
-            }
-            OpenHostError::Epoch(BeginEpochError::Io(error)) => {
-                Self::Io { action: "cannot begin an epoch of", path: LOG.into(), error }
             }
             error => Self::Damaged(error.to_string()),
         }

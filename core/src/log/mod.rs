@@ -75,6 +75,8 @@ pub struct Log {
     segments: BTreeMap<Offset, Segment>,
     start: Offset,
     epochs: LeaderEpochs,
+    /// Whether the epochs' file says something else, about epochs without records.
+    has_unsaved_epochs: bool,
     producers: Producers,
     durability: Durability,
     /// A checkpoint that may be written once what it covers is synced.
@@ -143,25 +145,19 @@ pub enum ReadError {
     Io(#[from] io::Error),
 }
 
-/// Why a leader cannot begin its epoch on a log.
+/// Why a leader cannot begin its epoch on a log: it has records of a later one.
 #[derive(Debug, thiserror::Error)]
-pub enum BeginEpochError {
-    /// The log has records of a later epoch.
-    #[error(
-        "{dir} has records of leader epoch {latest}, but the cluster has only come to epoch {epoch}: the log is damaged or \
-         another cluster's; restore {dir} from a copy, or move it away to give up the partition's records"
-    )]
-    Ahead {
-        /// The log's directory.
-        dir: LogPath,
-        /// The log's newest epoch.
-        latest: LeaderEpoch,
-        /// The leader's.
-        epoch: LeaderEpoch,
-    },
-    /// The disk failed.
-    #[error("cannot begin a leader epoch: {0}")]
-    Io(#[from] io::Error),
+#[error(
+    "{dir} has records of leader epoch {latest}, but the cluster has only come to epoch {epoch}: the log is damaged or \
+     another cluster's; restore {dir} from a copy, or move it away to give up the partition's records"
+)]
+pub struct EpochAhead {
+    /// The log's directory.
+    pub dir: LogPath,
+    /// The log's newest epoch.
+    pub latest: LeaderEpoch,
+    /// The leader's.
+    pub epoch: LeaderEpoch,
 }
 
 impl Log {
@@ -181,6 +177,7 @@ impl Log {
             segments: BTreeMap::from([(first.base, first)]),
             start: Offset(0),
             epochs: LeaderEpochs::default(),
+            has_unsaved_epochs: false,
             producers: Producers::default(),
             durability,
             prepared: None,
@@ -563,31 +560,34 @@ impl Log {
 
 /// Leader epochs.
 impl Log {
-    /// A leader begins `epoch` where the log ends.
+    /// A leader begins `epoch` where the log ends. The first record of the epoch makes that durable: opening many logs
+    /// that nobody writes to costs no syncs.
     ///
     /// # Errors
     /// The log has records of a later epoch: a batch's epoch lies outside its checksum, so a damaged one shows itself only
-    /// here. Recovery would take what this leader appends for an older leader's leftovers and cut it off. Or an I/O error.
-    pub fn begin_epoch(&mut self, disk: &mut impl Disk, epoch: LeaderEpoch) -> Result<(), BeginEpochError> {
-        match self.latest_epoch() {
-            Some(latest) if latest > epoch => Err(BeginEpochError::Ahead { dir: self.dir.clone(), latest, epoch }),
-            _ => Ok(self.assign_epoch_at(disk, epoch, self.end_offset())?),
+    /// here. Recovery would take what this leader appends for an older leader's leftovers and cut it off.
+    pub fn begin_epoch(&mut self, epoch: LeaderEpoch) -> Result<(), EpochAhead> {
+        if let Some(latest) = self.latest_epoch().filter(|latest| *latest > epoch) {
+            return Err(EpochAhead { dir: self.dir.clone(), latest, epoch });
         }
+        self.has_unsaved_epochs |= self.epochs.assign(epoch, self.end_offset());
+        Ok(())
     }
 
+    /// A record of `epoch` is to be appended at `start`.
     fn assign_epoch_at(&mut self, disk: &mut impl Disk, epoch: LeaderEpoch, start: Offset) -> io::Result<()> {
-        if self.latest_epoch().is_some_and(|latest| epoch <= latest) {
-            return Ok(());
-        }
         let mut epochs = self.epochs.clone();
-        epochs.assign(epoch, start);
-        self.save_epochs(disk, epochs)
+        if epochs.assign(epoch, start) || self.has_unsaved_epochs {
+            self.save_epochs(disk, epochs)?;
+        }
+        Ok(())
     }
 
     fn save_epochs(&mut self, disk: &mut impl Disk, epochs: LeaderEpochs) -> io::Result<()> {
         disk.replace(&self.dir.join(names::LEADER_EPOCHS), &epochs.to_bytes())?;
         self.durability.touch_directory();
         self.epochs = epochs;
+        self.has_unsaved_epochs = false;
         Ok(())
     }
 

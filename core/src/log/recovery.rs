@@ -107,10 +107,13 @@ impl Log {
             // The deletion survived a power loss, but not the records whose place others will take now.
             self.move_start(disk, end)?;
         }
-        let mut epochs = self.epochs.clone();
+        let (mut epochs, mut saved_epochs) = (self.epochs.clone(), saved_epochs.unwrap_or_default());
         epochs.truncate_end(end);
         epochs.truncate_start(self.start);
-        if saved_epochs.unwrap_or_default() != epochs {
+        let has_empty_epochs = saved_epochs.truncate_end(end);
+        if saved_epochs == epochs {
+            (self.epochs, self.has_unsaved_epochs) = (epochs, has_empty_epochs);
+        } else {
             self.save_epochs(disk, epochs)?;
         }
         // Of a file without a synced batch even the name may not be durable.
@@ -235,6 +238,7 @@ impl Opening {
             segments: self.segments,
             start: self.start.unwrap_or(first).max(first),
             epochs: self.epochs,
+            has_unsaved_epochs: false,
             producers: self.producers,
             durability,
             prepared: None,

@@ -12,7 +12,7 @@ use crate::controller::Image;
 use crate::disk::{Disk, LogPath};
 use crate::event::Event;
 use crate::ids::{Offset, PartitionId, ShardId};
-use crate::log::{BeginEpochError, Log, LogConfig, OpenLogError};
+use crate::log::{Log, LogConfig, OpenLogError};
 use crate::outbox::{Halt, Outbox};
 use crate::time::Now;
 
@@ -141,11 +141,8 @@ impl<D: Disk> Partitions<D> {
         let leader = self.leaders.get_mut(&id).expect("it has just been opened or adopted");
         let Leadership { leader_epoch, ref topic, .. } = *leader.leadership();
         out.events.push(Event::BecameLeader { partition: id, topic: topic.to_string(), leader_epoch });
-        match leader.log.begin_epoch(&mut self.disk, leader_epoch) {
-            Ok(()) => {}
-            // Without room the epoch begins with the first append that finds some.
-            Err(BeginEpochError::Io(error)) => self.note_failure(id, "cannot begin an epoch of", error, out),
-            Err(damaged @ BeginEpochError::Ahead { .. }) => out.halt(Halt::Damaged(damaged.to_string())),
+        if let Err(damaged) = leader.log.begin_epoch(leader_epoch) {
+            out.halt(Halt::Damaged(damaged.to_string()));
         }
         if out.halt.is_none() {
             self.begin_coordinator(now, id, out);

@@ -14,7 +14,7 @@ use super::{Origin, RecordError, Refusal, StateMachine};
 use crate::disk::{Disk, LogPath};
 use crate::ids::{LeaderEpoch, Offset};
 use crate::limits::METADATA_BATCH_BYTES_MAX;
-use crate::log::{BeginEpochError, Dirty, Log, LogConfig, OpenLogError, ReadError, Recovery};
+use crate::log::{Dirty, EpochAhead, Log, LogConfig, OpenLogError, ReadError, Recovery};
 use crate::outbox::Halt;
 use crate::time::Now;
 
@@ -38,7 +38,7 @@ pub enum OpenHostError {
     Log(#[from] OpenLogError),
     /// The log is ahead of the term.
     #[error(transparent)]
-    Epoch(#[from] BeginEpochError),
+    Epoch(#[from] EpochAhead),
     /// The log opens but cannot be read.
     #[error("cannot read {dir}: {reason}")]
     Read {
@@ -77,7 +77,7 @@ impl<M: StateMachine> Host<M> {
         } else {
             Log::open(disk, dir, log_config(), recovery_point, now)?
         };
-        log.begin_epoch(disk, EPOCH)?;
+        log.begin_epoch(EPOCH)?;
         let mut host = Self { hosted: Hosted::new(machine, log.synced_offset()), log };
         host.replay(disk)?;
         host.hosted.begin(host.log.end_offset());

@@ -342,12 +342,40 @@ fn a_start_beyond_the_recovered_end_goes_back_for_good() {
     );
 }
 
+#[test]
+fn an_epoch_is_saved_with_its_first_record() {
+    let Written { mut disk, .. } = written(&LogConfig::default(), true);
+    let (mut log, _) = open(&mut disk, Offset(0)).unwrap();
+    sync(&mut log, &disk);
+    log.checkpoint(&mut disk, now(2000)).unwrap();
+    sync(&mut log, &disk);
+    drop(log);
+
+    let end = {
+        let (mut log, _) = open(&mut disk, Offset(0)).unwrap();
+        log.begin_epoch(LeaderEpoch(8)).unwrap();
+        assert!(log.dirty(&disk).is_none(), "nothing needs a sync if nobody writes");
+        log.end_offset()
+    };
+    let (mut log, _) = open(&mut disk, Offset(0)).unwrap();
+    assert_eq!(log.latest_epoch(), Some(EPOCH), "an epoch without a record is forgotten");
+    log.begin_epoch(LeaderEpoch(9)).unwrap();
+    log.append_as_leader(&mut disk, LeaderEpoch(9), &batch(1, 1000), now(2000)).unwrap();
+    sync(&mut log, &disk);
+    log.checkpoint(&mut disk, now(2000)).unwrap();
+    drop(log);
+    let (log, recovery) = open(&mut disk, Offset(0)).unwrap();
+    assert_eq!(recovery.bytes_read, 0, "the checkpoint knows everything");
+    assert_eq!(log.end_offset_for_epoch(EPOCH), Some((EPOCH, end)));
+    assert_eq!(log.epoch_at(end), Some(LeaderEpoch(9)));
+}
+
 /// Opens a log that was damaged; if that succeeds, it takes a record and opens again as it was.
 fn open_twice(disk: &mut MemoryDisk, recovery_point: Offset, story: &str) {
     let Ok((mut log, _)) = Log::open(disk, dir(), small(), recovery_point, now(3000)) else { return };
     log.check();
     let epoch = LeaderEpoch(9);
-    if log.begin_epoch(disk, epoch).is_err() {
+    if log.begin_epoch(epoch).is_err() {
         return;
     }
     log.append_as_leader(disk, epoch, &batch(1, 1000), now(2000)).unwrap();
@@ -376,7 +404,7 @@ fn a_leader_epoch_overwritten_anywhere_is_refused_or_opens_twice() {
     disk.bytes_mut(&segment(0)).unwrap()[13] = 1;
     let (mut log, _) = open(&mut disk, Offset(0)).unwrap();
     assert_eq!(
-        log.begin_epoch(&mut disk, LeaderEpoch(7)).unwrap_err().to_string(),
+        log.begin_epoch(LeaderEpoch(7)).unwrap_err().to_string(),
         "t-0 has records of leader epoch 65536, but the cluster has only come to epoch 7: the log is damaged or another \
          cluster's; restore t-0 from a copy, or move it away to give up the partition's records"
     );

@@ -104,13 +104,13 @@ fn epochs_end_where_the_next_one_begins() {
     let (mut log, mut disk) = followed();
     let end = |log: &Log, epoch| log.end_offset_for_epoch(LeaderEpoch(epoch)).map(|(epoch, end)| (epoch.0, end.0));
     assert_eq!([0, 1, 4, 5].map(|epoch| end(&log, epoch)), [Some((0, 8)), Some((1, 16)), Some((4, 40)), None]);
-    log.begin_epoch(&mut disk, LeaderEpoch(7)).unwrap();
-    assert!(log.begin_epoch(&mut disk, LeaderEpoch(6)).is_err(), "a leader whose epoch is over begins no other");
+    log.begin_epoch(LeaderEpoch(7)).unwrap();
+    assert!(log.begin_epoch(LeaderEpoch(6)).is_err(), "a leader whose epoch is over begins no other");
     assert_eq!(
         [4, 5, 6, 7].map(|epoch| end(&log, epoch)),
         [Some((4, 40)), Some((4, 40)), Some((4, 40)), Some((7, 40))]
     );
-    log.begin_epoch(&mut disk, LeaderEpoch(9)).unwrap();
+    log.begin_epoch(LeaderEpoch(9)).unwrap();
     assert_eq!([7, 8].map(|epoch| end(&log, epoch)), [Some((4, 40)), Some((4, 40))], "epoch 7 had no records");
     log.delete_records_before(&mut disk, Offset(18)).unwrap();
     assert_eq!(
