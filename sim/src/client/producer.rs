@@ -50,6 +50,8 @@ struct Queue {
     era: u32,
     /// How many are on their way.
     in_flight: usize,
+    /// Whether one was acknowledged before the oldest: the log has taken it for the producer's first.
+    overtaken: bool,
     /// Whether one on its way has failed: the others must come back before it is sent again.
     rewinds: bool,
 }
@@ -68,6 +70,9 @@ struct Batch {
 
 /// How many batches of one producer and partition may be on their way: a broker remembers as many (KIP-98).
 const IN_FLIGHT_MAX: usize = 5;
+
+/// The number of the first batch of a producer in a partition.
+const FIRST: u64 = 1;
 
 /// How long something that was abandoned may stay under way.
 const ABANDONED_FOR: Duration = Duration::from_millis(300);
@@ -267,6 +272,9 @@ impl Producer {
                 let (era, ids, at) = (batch.era, batch.ids.clone(), answer.base_offset);
                 context.oracle.acked(place, era, &ids, at);
                 self.settle(place, number);
+                if let Some(queue) = self.queues.get_mut(&place) {
+                    queue.overtaken |= !oldest;
+                }
             }
             Ok(ErrorCode::DuplicateSequenceNumber) if self.options.idempotent => self.settle(place, number),
             Ok(ErrorCode::CorruptMessage | ErrorCode::InvalidRecord) if batch.bad => self.settle(place, number),
@@ -275,7 +283,9 @@ impl Producer {
                 self.settle(place, number);
             }
             Ok(ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId) if self.options.idempotent => {
-                let excused = !oldest || context.oracle.era(place) != queue.era;
+                // A log lets a producer of which it knows nothing begin with any batch, be it the second (KIP-360).
+                let was_too_late = number == FIRST && queue.overtaken;
+                let excused = !oldest || was_too_late || context.oracle.era(place) != queue.era;
                 context.oracle.require(excused, "Idempotence", || unexpected("the oldest batch is out of order"));
                 if oldest { self.begin_again() } else { self.retry(place, number) }
             }
@@ -290,8 +300,8 @@ impl Producer {
         }
     }
 
-    /// The broker has forgotten this producer, which it may after a loss of power under `flush=page-cache`: what is on
-    /// its way is given up, and a new identity begins a new sequence everywhere.
+    /// The broker has forgotten this producer, which it may after a loss of power under `flush=page-cache`, or has never
+    /// taken its first batch: what is on its way is given up, and a new identity begins a new sequence everywhere.
     fn begin_again(&mut self) {
         self.identity = None;
         self.queues.clear();

@@ -21,6 +21,8 @@ pub enum Surplus {
 impl Member {
     /// Stops reading what it shall not own, takes over what it shall.
     pub(super) fn turn_to(&mut self, target: BTreeSet<Place>, context: &mut Context<'_>) {
+        let has_no_surplus = self.holding.owned().is_subset(&self.target);
+        assert!(has_no_surplus, "a member asks for nothing more before it has given up what it must");
         let gained: BTreeSet<Place> = target.difference(self.holding.owned()).copied().collect();
         let reads_too_much = self.reader.positions.keys().any(|place| !target.contains(place));
         self.target = target;
