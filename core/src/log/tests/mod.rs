@@ -8,7 +8,7 @@ mod search;
 mod truncation;
 
 use bytes::{Bytes, BytesMut};
-use highwater_wire::records::{BatchBuilder, BatchHeader, Compression, Record, records};
+use highwater_wire::records::{BatchBuilder, BatchHeader, Batches, Compression, Record, records};
 
 use super::*;
 
