@@ -7,10 +7,70 @@ use std::collections::{BTreeMap, BTreeSet};
 use highwater_wire::ErrorCode;
 
 use super::leader::Leader;
+use super::{Partitions, answer, halt_of};
 use crate::disk::Disk;
 use crate::ids::{LeaderEpoch, Offset, ShardId, Ticket};
 use crate::log::ReadError;
-use crate::message::{FetchTarget, ProbeOutcome, ReadOutcome};
+use crate::message::{FetchTarget, PartitionResponse, ProbeOutcome, ReadOutcome};
+use crate::outbox::Outbox;
+
+impl<D: Disk> Partitions<D> {
+    pub(super) fn handle_probe(&mut self, caller: WatchId, targets: Vec<FetchTarget>, watch: bool, out: &mut Outbox) {
+        let outcomes = self.probe(&targets);
+        answer(caller, PartitionResponse::Probed(outcomes), out);
+        if !watch {
+            return;
+        }
+        for target in &targets {
+            if let Some(leader) = self.leaders.get_mut(&target.partition) {
+                leader.watchers.insert(caller);
+            }
+        }
+        self.watches.insert(caller, targets);
+    }
+
+    fn probe(&self, targets: &[FetchTarget]) -> Vec<ProbeOutcome> {
+        let probe = |target: &FetchTarget| match self.leaders.get(&target.partition) {
+            Some(leader) => leader.probe(target),
+            None => ProbeOutcome::Refused,
+        };
+        targets.iter().map(probe).collect()
+    }
+
+    pub(super) fn unwatch(&mut self, watch: WatchId) {
+        for target in self.watches.remove(watch) {
+            if let Some(leader) = self.leaders.get_mut(&target.partition) {
+                leader.watchers.remove(&watch);
+            }
+        }
+    }
+
+    pub(super) fn answer_changed_watches(&mut self, out: &mut Outbox) {
+        for watch in self.watches.take_changed() {
+            let targets = self.watches.targets(watch).expect("a removed watch is not among the changed");
+            answer(watch, PartitionResponse::Probed(self.probe(targets)), out);
+        }
+    }
+
+    pub(super) fn handle_read(&mut self, caller: (ShardId, Ticket), targets: &[FetchTarget], out: &mut Outbox) {
+        let mut outcomes = Vec::with_capacity(targets.len());
+        for target in targets {
+            let Some(leader) = self.leaders.get(&target.partition) else {
+                outcomes.push(ReadOutcome::refused(self.absent(target.partition)));
+                continue;
+            };
+            match leader.read(&self.disk, target) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(ReadError::OutOfRange { .. }) => unreachable!("the leader has looked at the range"),
+                Err(ReadError::Io(error)) => {
+                    out.halt(halt_of("cannot read", &format!("partition {}", target.partition), error));
+                    outcomes.push(ReadOutcome::refused(ErrorCode::KafkaStorageError));
+                }
+            }
+        }
+        answer(caller, PartitionResponse::Read(outcomes), out);
+    }
+}
 
 /// A probe that wants to hear of changes: who asked, and its ticket.
 pub(super) type WatchId = (ShardId, Ticket);

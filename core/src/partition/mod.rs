@@ -22,7 +22,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use highwater_wire::ErrorCode;
 
 pub use adopt::Assignment;
@@ -33,21 +32,18 @@ pub use leader::{Counting, Leadership};
 use crate::disk::{Disk, LogPath};
 use crate::event::Event;
 use crate::group::GroupConfig;
-use crate::ids::{BrokerId, JobId, Offset, PartitionId, ShardId, SyncToken, Ticket};
+use crate::ids::{BrokerId, JobId, PartitionId, ShardId, SyncToken, Ticket};
 use crate::limits;
-use crate::log::{DeleteRecordsError, ReadError, RecoveryPoints, RemovedSegment, TimestampAndOffset};
-use crate::message::{
-    Acks, EpochEndTarget, FetchTarget, ListOffsetsTarget, PartitionRequest, PartitionResponse, ProbeOutcome,
-    ProduceOutcome, ReadOutcome, ShardMessage,
-};
+use crate::log::{RecoveryPoints, RemovedSegment, TimestampAndOffset};
+use crate::message::{PartitionRequest, PartitionResponse, ShardMessage};
 use crate::outbox::{Halt, JobOutput, Outbox, Reason};
 use crate::time::{Instant, Now};
 use cleaner::Cleaner;
 use coordinators::Coordinators;
-use fetch::{WatchId, Watches};
+use fetch::Watches;
 use leader::Leader;
-use offsets::{Lookup, Searches};
-use produce::{ProduceId, Produces};
+use offsets::Searches;
+use produce::Produces;
 use sync::SyncLane;
 
 /// What does not change while a shard lives.
@@ -277,7 +273,7 @@ impl<D: Disk> Partitions<D> {
 
     /// What is known of how far a log was synced.
     #[cfg(test)]
-    pub(crate) fn recovery_point(&self, id: PartitionId) -> Option<Offset> {
+    pub(crate) fn recovery_point(&self, id: PartitionId) -> Option<crate::ids::Offset> {
         self.recovery_points.get(id)
     }
 
@@ -291,71 +287,6 @@ impl<D: Disk> Partitions<D> {
     #[cfg(test)]
     pub(crate) fn into_disk(self) -> D {
         self.disk
-    }
-
-    fn handle_produce(
-        &mut self,
-        now: Now,
-        caller: (ShardId, Ticket),
-        acks: Acks,
-        deadline: Instant,
-        batches: &[(PartitionId, Bytes)],
-        out: &mut Outbox,
-    ) {
-        let produce = self.produces.begin(caller, batches.len(), deadline);
-        for (index, (partition, batch)) in batches.iter().enumerate() {
-            if let Some(outcome) = self.append(now, *partition, batch, acks, (produce, index), out) {
-                self.produces.complete(produce, index, outcome, out);
-            }
-        }
-    }
-
-    /// Appends one batch. `None` if its answer has to wait.
-    fn append(
-        &mut self,
-        now: Now,
-        id: PartitionId,
-        batch: &Bytes,
-        acks: Acks,
-        waiter: (ProduceId, usize),
-        out: &mut Outbox,
-    ) -> Option<ProduceOutcome> {
-        let Some(leader) = self.leaders.get_mut(&id) else { return Some(Err(self.absent(id).into())) };
-        if out.halt.is_some() {
-            // After a failed write the log's tail is unknown: nothing may follow it.
-            return Some(Err(ErrorCode::KafkaStorageError.into()));
-        }
-        match leader.append(&mut self.disk, batch, acks, waiter, now) {
-            Ok(accepted) => {
-                if let Some(base_offset) = accepted.rolled {
-                    out.events.push(Event::SegmentRolled { partition: id, base_offset });
-                }
-                self.note_append(now, id, batch.len() as u64, out);
-                accepted.answer.map(Ok)
-            }
-            Err(refused) => {
-                let log_start = leader.log.start_offset();
-                Some(Err(produce::refusal(refused, log_start).unwrap_or_else(|error| {
-                    self.note_failure(id, "cannot append to", error, out);
-                    ErrorCode::KafkaStorageError.into()
-                })))
-            }
-        }
-    }
-
-    /// What follows from an append: the bytes need a sync, and where written bytes count, readers may see them.
-    fn note_append(&mut self, now: Now, id: PartitionId, bytes: u64, out: &mut Outbox) {
-        if std::mem::take(&mut self.disk_is_full) {
-            out.events.push(Event::DiskHasRoom);
-        }
-        let leader = self.leaders.get_mut(&id).expect("it has just appended");
-        if leader.bytes_since_checkpoint() >= limits::CHECKPOINT_BYTES {
-            self.checkpoint(now, id, out);
-        }
-        match self.leaders[&id].leadership().counting {
-            Counting::Synced => self.lane.mark_appended(id, bytes),
-            Counting::Written => self.note_progress(id, out),
-        }
     }
 
     fn note_progress(&mut self, id: PartitionId, out: &mut Outbox) {
@@ -372,119 +303,6 @@ impl<D: Disk> Partitions<D> {
     fn note_disk_full(&mut self, partition: PartitionId, out: &mut Outbox) {
         if !std::mem::replace(&mut self.disk_is_full, true) {
             out.events.push(Event::DiskFull { partition });
-        }
-    }
-
-    fn handle_probe(&mut self, caller: WatchId, targets: Vec<FetchTarget>, watch: bool, out: &mut Outbox) {
-        let outcomes = self.probe(&targets);
-        answer(caller, PartitionResponse::Probed(outcomes), out);
-        if !watch {
-            return;
-        }
-        for target in &targets {
-            if let Some(leader) = self.leaders.get_mut(&target.partition) {
-                leader.watchers.insert(caller);
-            }
-        }
-        self.watches.insert(caller, targets);
-    }
-
-    fn probe(&self, targets: &[FetchTarget]) -> Vec<ProbeOutcome> {
-        let probe = |target: &FetchTarget| match self.leaders.get(&target.partition) {
-            Some(leader) => leader.probe(target),
-            None => ProbeOutcome::Refused,
-        };
-        targets.iter().map(probe).collect()
-    }
-
-    fn unwatch(&mut self, watch: WatchId) {
-        for target in self.watches.remove(watch) {
-            if let Some(leader) = self.leaders.get_mut(&target.partition) {
-                leader.watchers.remove(&watch);
-            }
-        }
-    }
-
-    fn answer_changed_watches(&mut self, out: &mut Outbox) {
-        for watch in self.watches.take_changed() {
-            let targets = self.watches.targets(watch).expect("a removed watch is not among the changed");
-            answer(watch, PartitionResponse::Probed(self.probe(targets)), out);
-        }
-    }
-
-    fn handle_read(&mut self, caller: (ShardId, Ticket), targets: &[FetchTarget], out: &mut Outbox) {
-        let mut outcomes = Vec::with_capacity(targets.len());
-        for target in targets {
-            let Some(leader) = self.leaders.get(&target.partition) else {
-                outcomes.push(ReadOutcome::refused(self.absent(target.partition)));
-                continue;
-            };
-            match leader.read(&self.disk, target) {
-                Ok(outcome) => outcomes.push(outcome),
-                Err(ReadError::OutOfRange { .. }) => unreachable!("the leader has looked at the range"),
-                Err(ReadError::Io(error)) => {
-                    out.halt(halt_of("cannot read", &format!("partition {}", target.partition), error));
-                    outcomes.push(ReadOutcome::refused(ErrorCode::KafkaStorageError));
-                }
-            }
-        }
-        answer(caller, PartitionResponse::Read(outcomes), out);
-    }
-
-    fn handle_list_offsets(&mut self, caller: (ShardId, Ticket), targets: &[ListOffsetsTarget], out: &mut Outbox) {
-        let mut lookups = Vec::with_capacity(targets.len());
-        for target in targets {
-            let lookup = match self.leaders.get(&target.partition) {
-                Some(leader) => leader.list_offset(&self.disk, target),
-                None => Ok(Lookup::Done(Err(self.absent(target.partition)))),
-            };
-            match lookup {
-                Ok(lookup) => lookups.push(lookup),
-                Err(error) => return out.halt(halt_of("cannot read", "a segment", error)),
-            }
-        }
-        self.searches.begin(&mut self.jobs, caller, targets, lookups, out);
-    }
-
-    fn epoch_end(&self, target: &EpochEndTarget) -> Result<Option<(crate::ids::LeaderEpoch, Offset)>, ErrorCode> {
-        let leader = self.leaders.get(&target.partition).ok_or_else(|| self.absent(target.partition))?;
-        leader.check_epoch(target.current_leader_epoch)?;
-        // Who asks for -1 knows no epoch.
-        Ok(leader.log.end_offset_for_epoch(target.leader_epoch).filter(|_| target.leader_epoch.0 != -1))
-    }
-
-    fn handle_delete_records(
-        &mut self,
-        now: Now,
-        caller: (ShardId, Ticket),
-        targets: &[(PartitionId, Option<Offset>)],
-        out: &mut Outbox,
-    ) {
-        let deleted = targets.iter().map(|&(id, offset)| self.delete_records(now, id, offset, out)).collect();
-        let (shard, ticket) = caller;
-        self.lane.answer_after_sync((shard, ticket, PartitionResponse::RecordsDeleted(deleted)));
-    }
-
-    fn delete_records(
-        &mut self,
-        now: Now,
-        id: PartitionId,
-        offset: Option<Offset>,
-        out: &mut Outbox,
-    ) -> Result<Offset, ErrorCode> {
-        let Some(leader) = self.leaders.get_mut(&id) else { return Err(self.absent(id)) };
-        match leader.delete_records_before(&mut self.disk, offset) {
-            Ok(()) => {
-                self.lane.mark_dirty(id);
-                let start = leader.log.start_offset();
-                self.apply_retention(now, id, out);
-                Ok(start)
-            }
-            Err(DeleteRecordsError::OutOfRange { .. }) => Err(ErrorCode::OffsetOutOfRange),
-            Err(DeleteRecordsError::Io(error)) => {
-                self.note_failure(id, "cannot delete records of", error, out);
-                Err(ErrorCode::KafkaStorageError)
-            }
         }
     }
 

@@ -8,13 +8,78 @@ use std::io;
 
 use highwater_wire::ErrorCode;
 
-use super::JobIds;
 use super::leader::Leader;
+use super::{JobIds, Partitions, halt_of};
 use crate::disk::Disk;
 use crate::ids::{JobId, LeaderEpoch, Offset, PartitionId, ShardId, Ticket};
-use crate::log::{TimestampAndOffset, TimestampAnswer, TimestampSearch};
-use crate::message::{ListOffsetsTarget, ListedOffset, PartitionResponse, ShardMessage};
+use crate::log::{DeleteRecordsError, TimestampAndOffset, TimestampAnswer, TimestampSearch};
+use crate::message::{EpochEndTarget, ListOffsetsTarget, ListedOffset, PartitionResponse, ShardMessage};
 use crate::outbox::{Job, Outbox};
+use crate::time::Now;
+
+impl<D: Disk> Partitions<D> {
+    pub(super) fn handle_list_offsets(
+        &mut self,
+        caller: (ShardId, Ticket),
+        targets: &[ListOffsetsTarget],
+        out: &mut Outbox,
+    ) {
+        let mut lookups = Vec::with_capacity(targets.len());
+        for target in targets {
+            let lookup = match self.leaders.get(&target.partition) {
+                Some(leader) => leader.list_offset(&self.disk, target),
+                None => Ok(Lookup::Done(Err(self.absent(target.partition)))),
+            };
+            match lookup {
+                Ok(lookup) => lookups.push(lookup),
+                Err(error) => return out.halt(halt_of("cannot read", "a segment", error)),
+            }
+        }
+        self.searches.begin(&mut self.jobs, caller, targets, lookups, out);
+    }
+
+    pub(super) fn epoch_end(&self, target: &EpochEndTarget) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
+        let leader = self.leaders.get(&target.partition).ok_or_else(|| self.absent(target.partition))?;
+        leader.check_epoch(target.current_leader_epoch)?;
+        // Who asks for -1 knows no epoch.
+        Ok(leader.log.end_offset_for_epoch(target.leader_epoch).filter(|_| target.leader_epoch.0 != -1))
+    }
+
+    pub(super) fn handle_delete_records(
+        &mut self,
+        now: Now,
+        caller: (ShardId, Ticket),
+        targets: &[(PartitionId, Option<Offset>)],
+        out: &mut Outbox,
+    ) {
+        let deleted = targets.iter().map(|&(id, offset)| self.delete_records(now, id, offset, out)).collect();
+        let (shard, ticket) = caller;
+        self.lane.answer_after_sync((shard, ticket, PartitionResponse::RecordsDeleted(deleted)));
+    }
+
+    fn delete_records(
+        &mut self,
+        now: Now,
+        id: PartitionId,
+        offset: Option<Offset>,
+        out: &mut Outbox,
+    ) -> Result<Offset, ErrorCode> {
+        let Some(leader) = self.leaders.get_mut(&id) else { return Err(self.absent(id)) };
+        match leader.delete_records_before(&mut self.disk, offset) {
+            Ok(()) => {
+                self.lane.mark_dirty(id);
+                let start = leader.log.start_offset();
+                self.apply_retention(now, id, out);
+                Ok(start)
+            }
+            Err(DeleteRecordsError::OutOfRange { .. }) => Err(ErrorCode::OffsetOutOfRange),
+            Err(DeleteRecordsError::Io(error)) => {
+                self.note_failure(id, "cannot delete records of", error, out);
+                Err(ErrorCode::KafkaStorageError)
+            }
+        }
+    }
+}
 
 /// Special timestamps of ListOffsets.
 mod special {

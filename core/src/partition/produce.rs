@@ -9,14 +9,86 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use bytes::Bytes;
 use highwater_wire::ErrorCode;
 
-use super::leader::{AppendRefusal, Parked};
-use crate::ids::{Offset, ShardId, Ticket};
+use super::Partitions;
+use super::leader::{AppendRefusal, Counting, Parked};
+use crate::disk::Disk;
+use crate::event::Event;
+use crate::ids::{Offset, PartitionId, ShardId, Ticket};
+use crate::limits;
 use crate::log::AppendError;
-use crate::message::{PartitionResponse, ProduceOutcome, ProduceRefusal, ShardMessage};
+use crate::message::{Acks, PartitionResponse, ProduceOutcome, ProduceRefusal, ShardMessage};
 use crate::outbox::Outbox;
-use crate::time::Instant;
+use crate::time::{Instant, Now};
+
+impl<D: Disk> Partitions<D> {
+    pub(super) fn handle_produce(
+        &mut self,
+        now: Now,
+        caller: (ShardId, Ticket),
+        acks: Acks,
+        deadline: Instant,
+        batches: &[(PartitionId, Bytes)],
+        out: &mut Outbox,
+    ) {
+        let produce = self.produces.begin(caller, batches.len(), deadline);
+        for (index, (partition, batch)) in batches.iter().enumerate() {
+            if let Some(outcome) = self.append(now, *partition, batch, acks, (produce, index), out) {
+                self.produces.complete(produce, index, outcome, out);
+            }
+        }
+    }
+
+    /// Appends one batch. `None` if its answer has to wait.
+    fn append(
+        &mut self,
+        now: Now,
+        id: PartitionId,
+        batch: &Bytes,
+        acks: Acks,
+        waiter: (ProduceId, usize),
+        out: &mut Outbox,
+    ) -> Option<ProduceOutcome> {
+        let Some(leader) = self.leaders.get_mut(&id) else { return Some(Err(self.absent(id).into())) };
+        if out.halt.is_some() {
+            // After a failed write the log's tail is unknown: nothing may follow it.
+            return Some(Err(ErrorCode::KafkaStorageError.into()));
+        }
+        match leader.append(&mut self.disk, batch, acks, waiter, now) {
+            Ok(accepted) => {
+                if let Some(base_offset) = accepted.rolled {
+                    out.events.push(Event::SegmentRolled { partition: id, base_offset });
+                }
+                self.note_append(now, id, batch.len() as u64, out);
+                accepted.answer.map(Ok)
+            }
+            Err(refused) => {
+                let log_start = leader.log.start_offset();
+                Some(Err(refusal(refused, log_start).unwrap_or_else(|error| {
+                    self.note_failure(id, "cannot append to", error, out);
+                    ErrorCode::KafkaStorageError.into()
+                })))
+            }
+        }
+    }
+
+    /// What follows from an append: the bytes need a sync, and where written bytes count, readers may see them.
+    pub(super) fn note_append(&mut self, now: Now, id: PartitionId, bytes: u64, out: &mut Outbox) {
+        if std::mem::take(&mut self.disk_is_full) {
+            out.events.push(Event::DiskHasRoom);
+        }
+        let leader = self.leaders.get_mut(&id).expect("it has just appended");
+        if leader.bytes_since_checkpoint() >= limits::CHECKPOINT_BYTES {
+            self.checkpoint(now, id, out);
+        }
+        match self.leaders[&id].leadership().counting {
+            Counting::Synced => self.lane.mark_appended(id, bytes),
+            Counting::Written => self.note_progress(id, out),
+        }
+    }
+}
 
 /// Names a produce request within its shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
