@@ -10,6 +10,7 @@ mod migration;
 mod offsets;
 mod random;
 mod rebalancing;
+mod render;
 mod reporting;
 mod script;
 mod static_members;
