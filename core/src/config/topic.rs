@@ -214,12 +214,12 @@ pub fn check_topic_value(name: &str, value: &str) -> Result<(), Refusal> {
     parse_in(TOPIC_KEYS, name, value).map(drop)
 }
 
-/// Checks that a topic's values go together, with what counts on this broker where it has none.
+/// Checks that a topic's values go together, with `defaults` where it has none.
 ///
 /// # Errors
 /// The two keys that contradict each other.
-pub fn check_topic_configs(topic: &Configs, broker: &Layers<'_>) -> Result<(), Refusal> {
-    let resolved = TopicDefaults::new(broker).resolve(topic);
+pub fn check_topic_configs(topic: &Configs, defaults: &TopicDefaults) -> Result<(), Refusal> {
+    let resolved = defaults.resolve(topic);
     if resolved.min_compaction_lag_ms > resolved.max_compaction_lag_ms {
         return Err(Refusal::contradiction(
             "min.compaction.lag.ms",
@@ -303,7 +303,8 @@ mod tests {
             let layers = Layers { dynamic: &none, dynamic_default: &none, fixed: &none };
             let configs = configs(pairs);
             let each = configs.iter().try_for_each(|(key, value)| check_topic_value(key, value));
-            let refusal = each.and_then(|()| check_topic_configs(&configs, &layers)).expect_err(expected);
+            let refusal =
+                each.and_then(|()| check_topic_configs(&configs, &TopicDefaults::new(&layers))).expect_err(expected);
             assert_eq!(refusal.to_string(), expected);
         };
         check(&[("retention.msec", "1")], "unknown key retention.msec: did you mean retention.ms?");

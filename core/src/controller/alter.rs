@@ -197,7 +197,7 @@ impl Owner<'_> {
         match self {
             Self::Topic(_) | Self::MissingTopic => {
                 changed.iter().try_for_each(|(name, value)| check_topic_value(name, value))?;
-                image.with_layers(|layers| check_topic_configs(after, layers))?;
+                check_topic_configs(after, image.topic_defaults())?;
             }
             Self::Broker(_) => {
                 for (name, value) in changed {

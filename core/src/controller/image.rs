@@ -172,9 +172,9 @@ impl Image {
         self.topics.values().map(|topic| topic.partitions.size()).sum()
     }
 
-    /// What counts for a topic without values of its own.
-    pub fn topic_defaults(&self) -> &Arc<TopicConfig> {
-        self.topic_defaults.config()
+    /// What counts for a topic where it has no value of its own.
+    pub fn topic_defaults(&self) -> &TopicDefaults {
+        &self.topic_defaults
     }
 
     /// What was set on one broker, or with `None` on all, while they ran.

@@ -286,7 +286,7 @@ fn checked_configs(image: &Image, topic: &CreatableTopic) -> Result<Configs, Api
         configs.insert(config.name.clone(), value.clone());
     }
     configs.iter().try_for_each(|(name, value)| check_topic_value(name, value))?;
-    image.with_layers(|layers| check_topic_configs(&configs, layers))?;
+    check_topic_configs(&configs, image.topic_defaults())?;
     Ok(configs)
 }
 
