@@ -24,6 +24,15 @@ pub(super) fn world() -> World {
     world
 }
 
+/// The same, in which group `g` has committed 7.
+fn world_with_commit() -> World {
+    let mut world = world();
+    world.send(commit("g", 7), 5);
+    world.sync_all();
+    assert_eq!(committed(&mut world), Some(ErrorCode::None));
+    world
+}
+
 fn find(world: &mut World, group: &str) -> FindCoordinatorResponse {
     world.send(FindCoordinatorRequest { key: group.to_owned(), ..Default::default() }, 2);
     match world.answers.pop() {
@@ -62,7 +71,7 @@ pub(super) fn fetched(world: &mut World, group: &str) -> Result<i64, ErrorCode> 
     }
 }
 
-pub(super) fn join(group: &str, member_id: &str) -> JoinGroupRequest {
+fn join(group: &str, member_id: &str) -> JoinGroupRequest {
     JoinGroupRequest {
         group_id: group.to_owned(),
         session_timeout_ms: 10_000,
@@ -74,11 +83,32 @@ pub(super) fn join(group: &str, member_id: &str) -> JoinGroupRequest {
     }
 }
 
+/// Joins a group alone, by the last version that needs no id first, and says the member's id.
+pub(super) fn join_alone(world: &mut World, group: &str) -> String {
+    world.send(join(group, ""), 3);
+    world.sync_all();
+    match world.answers.pop() {
+        Some(AnyResponse::JoinGroup(response)) => {
+            assert_eq!(response.error_code, 0, "{response:?}");
+            response.member_id
+        }
+        other => panic!("not an answer to a join: {other:?}"),
+    }
+}
+
 /// The broker registers anew, so that its partitions have a new leader epoch.
-fn begin_epoch(world: &mut World) {
+fn begin_epoch(world: &mut World, incarnation: u128) {
     let config = Arc::clone(&world.shard.config);
-    world.controller_decides(Request::Register(Registration::new(&config, Incarnation(99), 1)));
+    world.controller_decides(Request::Register(Registration::new(&config, Incarnation(incarnation), 1)));
     world.publish();
+}
+
+/// Runs the jobs that were held back.
+fn run_held_jobs(world: &mut World) {
+    for (job, work) in world.held_jobs.take().unwrap() {
+        world.handle(Input::JobDone { job, output: work.run() });
+    }
+    world.sync_all();
 }
 
 #[test]
@@ -117,11 +147,7 @@ fn a_commit_is_answered_after_its_sync_and_so_is_what_saw_it() {
 
 #[test]
 fn what_was_committed_is_there_after_a_restart() {
-    let mut world = world();
-    world.send(commit("g", 7), 5);
-    world.sync_all();
-    assert_eq!(committed(&mut world), Some(ErrorCode::None));
-    let mut world = world.restart();
+    let mut world = world_with_commit().restart();
     assert_eq!(fetched(&mut world, "g"), Ok(7));
     assert_eq!(fetched(&mut world, "other"), Ok(-1));
 }
@@ -136,10 +162,7 @@ fn segment_of_g(world: &World) -> LogPath {
 /// A log taken over from Kafka: a record of a share group and a tombstone of a streams group ended the broker.
 #[test]
 fn records_of_kinds_that_are_not_known_are_skipped_and_counted() {
-    let mut world = world();
-    world.send(commit("g", 7), 5);
-    world.sync_all();
-    assert_eq!(committed(&mut world), Some(ErrorCode::None));
+    let world = world_with_commit();
     let mut foreign = BatchBuilder::new(Compression::None).base_offset(1);
     for (offset, kind, value) in [(1, 11, Some(Bytes::from_static(b"\0\0?"))), (2, 20, None)] {
         let key = Some(Bytes::copy_from_slice(&[0, kind, b'?']));
@@ -165,11 +188,7 @@ fn records_of_kinds_that_are_not_known_are_skipped_and_counted() {
 /// later.
 #[test]
 fn a_coordinator_begins_on_a_full_disk_and_writes_when_there_is_room() {
-    let mut world = world();
-    world.send(commit("g", 7), 5);
-    world.sync_all();
-    assert_eq!(committed(&mut world), Some(ErrorCode::None));
-    let mut world = world.restart_on(|disk| disk.set_capacity(disk.used()));
+    let mut world = world_with_commit().restart_on(|disk| disk.set_capacity(disk.used()));
     assert_eq!(fetched(&mut world, "g"), Ok(7), "what is there can be read");
     world.send(commit("g", 8), 5);
     assert_eq!(committed(&mut world), Some(ErrorCode::NotCoordinator));
@@ -183,55 +202,38 @@ fn a_coordinator_begins_on_a_full_disk_and_writes_when_there_is_room() {
 
 #[test]
 fn a_coordinator_that_reads_its_log_tells_clients_to_come_back() {
-    let mut world = world();
-    world.send(commit("g", 7), 5);
-    world.sync_all();
-    world.answers.clear();
+    let mut world = world_with_commit();
     world.held_jobs = Some(Vec::new());
-    begin_epoch(&mut world);
+    begin_epoch(&mut world, 99);
     assert_eq!(fetched(&mut world, "g"), Err(ErrorCode::CoordinatorLoadInProgress));
     world.send(commit("g", 8), 5);
     assert_eq!(committed(&mut world), Some(ErrorCode::CoordinatorLoadInProgress));
     world.send(ListGroupsRequest::default(), 4);
     let Some(AnyResponse::ListGroups(response)) = world.answers.pop() else { panic!("no answer") };
     assert_eq!(response.error_code, ErrorCode::CoordinatorLoadInProgress.code());
-    for (job, work) in world.held_jobs.take().unwrap() {
-        world.handle(Input::JobDone { job, output: work.run() });
-    }
-    world.sync_all();
+    run_held_jobs(&mut world);
     assert_eq!(fetched(&mut world, "g"), Ok(7));
 }
 
 #[test]
 fn a_part_of_the_log_that_comes_after_the_epoch_is_of_no_interest() {
-    let mut world = world();
-    world.send(commit("g", 7), 5);
-    world.sync_all();
-    world.answers.clear();
+    let mut world = world_with_commit();
     world.held_jobs = Some(Vec::new());
-    begin_epoch(&mut world);
-    let config = Arc::clone(&world.shard.config);
-    world.controller_decides(Request::Register(Registration::new(&config, Incarnation(100), 1)));
-    world.publish();
-    let jobs = world.held_jobs.take().unwrap();
-    assert_eq!(jobs.len(), 2, "each epoch reads for itself");
-    for (job, work) in jobs {
-        world.handle(Input::JobDone { job, output: work.run() });
-    }
-    world.sync_all();
+    begin_epoch(&mut world, 99);
+    begin_epoch(&mut world, 100);
+    assert_eq!(world.held_jobs.as_ref().unwrap().len(), 2, "each epoch reads for itself");
+    run_held_jobs(&mut world);
     assert_eq!(fetched(&mut world, "g"), Ok(7));
 }
 
 #[test]
 fn a_new_epoch_answers_what_waits_for_members_and_what_waits_for_its_sync() {
     let mut world = world();
-    world.send(join("g", ""), 3);
-    world.sync_all();
-    let Some(AnyResponse::JoinGroup(first)) = world.answers.pop() else { panic!("the group is its only member") };
+    let first = join_alone(&mut world, "g");
     world.send(join("g", ""), 3);
     world.send(commit("h", 7), 5);
-    assert!(world.answers.is_empty(), "one waits for {}, the other for its sync", first.member_id);
-    begin_epoch(&mut world);
+    assert!(world.answers.is_empty(), "one waits for {first}, the other for its sync");
+    begin_epoch(&mut world, 99);
     assert_eq!(committed(&mut world), Some(ErrorCode::NotCoordinator));
     let Some(AnyResponse::JoinGroup(second)) = world.answers.pop() else { panic!("no answer") };
     assert_eq!(second.error_code, ErrorCode::NotCoordinator.code());
@@ -240,9 +242,7 @@ fn a_new_epoch_answers_what_waits_for_members_and_what_waits_for_its_sync() {
 #[test]
 fn a_member_outlives_its_connection_until_its_session_ends() {
     let mut world = world();
-    world.send(join("g", ""), 3);
-    world.sync_all();
-    let Some(AnyResponse::JoinGroup(first)) = world.answers.pop() else { panic!("the group is its only member") };
+    let first = join_alone(&mut world, "g");
     // The second waits for the first, and goes away.
     world.send(join("g", ""), 3);
     world.asked.clear();
@@ -255,7 +255,7 @@ fn a_member_outlives_its_connection_until_its_session_ends() {
         (response.groups[0].group_state.clone(), response.groups[0].members.len())
     };
     assert_eq!(members(&mut world), ("PreparingRebalance".to_owned(), 2));
-    world.send(LeaveGroupRequest { group_id: "g".to_owned(), member_id: first.member_id, ..Default::default() }, 2);
+    world.send(LeaveGroupRequest { group_id: "g".to_owned(), member_id: first, ..Default::default() }, 2);
     world.sync_all();
     let Some(AnyResponse::LeaveGroup(left)) = world.answers.pop() else { panic!("no answer") };
     assert_eq!(left.error_code, 0);
@@ -307,9 +307,7 @@ fn commits_name_topics_by_id_from_version_10_on() {
 #[test]
 fn a_stop_answers_who_waits_for_members() {
     let mut world = world();
-    world.send(join("g", ""), 3);
-    world.sync_all();
-    world.answers.clear();
+    join_alone(&mut world, "g");
     world.send(join("g", ""), 3);
     world.handle(Input::Stop);
     world.sync_all();

@@ -6,7 +6,7 @@ use highwater_wire::offset_commit::{OffsetCommitRequest, OffsetCommitRequestPart
 use highwater_wire::offset_delete::{OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use highwater_wire::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 
-use super::groups::{commit, committed, fetched, join, world};
+use super::groups::{commit, committed, fetched, join_alone, world};
 use super::*;
 
 /// The error of each partition, as the last answer to a commit has them.
@@ -18,19 +18,6 @@ fn commit_rows(world: &mut World) -> Vec<(String, Vec<(i32, ErrorCode)>)> {
         (topic.name, partitions.collect())
     });
     rows.collect()
-}
-
-/// Joins a group alone, by its first version that has no member ids.
-fn join_alone(world: &mut World, group: &str) -> String {
-    world.send(join(group, ""), 3);
-    world.sync_all();
-    match world.answers.pop() {
-        Some(AnyResponse::JoinGroup(response)) => {
-            assert_eq!(response.error_code, 0, "{response:?}");
-            response.member_id
-        }
-        other => panic!("not an answer to a join: {other:?}"),
-    }
 }
 
 fn sync(world: &mut World, member_id: &str, assignment: Bytes) -> ErrorCode {
