@@ -11,6 +11,7 @@ passed=0 failed=0
 KAFKA_JAVA_FLAGS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 topics() { tool TopicCommand --bootstrap-server "$bootstrap" --topic "$topic" "$@"; }
 configs() { kafka_java kafka.admin.ConfigCommand --bootstrap-server "$bootstrap" --entity-type topics --entity-name "$topic" "$@"; }
+group_configs() { kafka_java kafka.admin.ConfigCommand --bootstrap-server "$bootstrap" --entity-type groups --entity-name "$topic" "$@"; }
 tool() { local name=$1; shift; kafka_java "org.apache.kafka.tools.$name" "$@"; }
 
 # shows WHAT PATTERN COMMAND...: the command succeeds and its output matches.
@@ -24,7 +25,7 @@ shows() {
     head -c 1000 "$work/got"
   fi
 }
-export -f topics configs tool kafka_java
+export -f topics configs group_configs tool kafka_java
 export bootstrap topic KAFKA_CLASSPATH KAFKA_HOME KAFKA_JAVA_FLAGS
 run() { shows "$1" "$2" bash -c "$3"; }
 
@@ -35,6 +36,8 @@ run "more partitions" '^[[:space:]]' 'topics --alter --partitions 4'
 run "describe a configuration" 'retention.ms=7200000' 'configs --describe'
 run "alter a configuration" 'Completed updating' 'configs --alter --add-config max.message.bytes=100000'
 run "describe it again" 'max.message.bytes=100000' 'configs --describe'
+run "alter a group's configuration" 'Completed updating' 'group_configs --alter --add-config consumer.session.timeout.ms=50000'
+run "describe it" 'consumer.session.timeout.ms=50000.*DYNAMIC_GROUP_CONFIG' 'group_configs --describe'
 printf 'h1:x,h2:y\tk1\tv1\nh1:z\tk2\tv2\nh3:\tk3\tNUL\n' > "$work/lines"
 input=$work/lines run "console producer" '^>*[[:space:]]' 'tool ConsoleProducer --bootstrap-server "$bootstrap" --topic "$topic-console" \
   --compression-codec zstd --reader-property parse.key=true --reader-property parse.headers=true --reader-property null.marker=NUL'
