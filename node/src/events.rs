@@ -65,7 +65,7 @@ fn log_group(log: &Logger, event: &GroupEvent) {
             info!(log, "group rebalances"; "group" => &**group, "generation" => *generation, "reason" => &**reason);
         }
         GroupEvent::Changed { group, standing } => {
-            info!(log, "group has changed"; "group" => &**group, "protocol" => standing.protocol,
+            debug!(log, "group has changed"; "group" => &**group, "protocol" => standing.protocol,
                 "state" => standing.state, "generation" => standing.generation, "members" => standing.members);
         }
         GroupEvent::Committed { group, topic, partition, offset } => {
