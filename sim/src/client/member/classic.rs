@@ -143,7 +143,10 @@ impl Member {
         } else {
             self.take_over(places);
         }
-        (self.classic.must_rejoin, self.classic.owning_since) = (false, self.epoch);
+        // In a generation that it has missed somebody else may have owned what it loses, and got further.
+        let has_missed_one = self.epoch > self.classic.owning_since + 1;
+        self.classic.must_rejoin = has_missed_one && self.lose_surplus();
+        self.classic.owning_since = self.epoch;
         self.phase = Phase::Owning;
         self.ask_coordinator(context);
     }

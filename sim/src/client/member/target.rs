@@ -40,7 +40,7 @@ impl Member {
 
     /// Commits, mostly, what it shall not own, then lets it go.
     pub(super) fn give_up_surplus(&mut self, context: &mut Context<'_>) -> Surplus {
-        let surplus: BTreeSet<Place> = self.holding.owned().difference(&self.target).copied().collect();
+        let surplus = self.surplus();
         if surplus.is_empty() {
             return Surplus::None;
         }
@@ -51,7 +51,18 @@ impl Member {
             return Surplus::Committing;
         }
         context.oracle.count("member gave some of its own up");
-        surplus.into_iter().for_each(|place| self.holding.let_go(place));
+        self.lose_surplus();
         Surplus::GivenUp
+    }
+
+    /// Lets what it shall not own go as it is. Returns whether there was any.
+    pub(super) fn lose_surplus(&mut self) -> bool {
+        let surplus = self.surplus();
+        surplus.iter().for_each(|place| self.holding.let_go(*place));
+        !surplus.is_empty()
+    }
+
+    fn surplus(&self) -> BTreeSet<Place> {
+        self.holding.owned().difference(&self.target).copied().collect()
     }
 }
