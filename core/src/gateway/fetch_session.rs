@@ -215,7 +215,8 @@ impl FetchSessions {
         let news = records || failed || entry.told != Some(told);
         // A failure is told again until it is over.
         entry.told = (!failed).then_some(told);
-        if records {
+        // As in Kafka, where the answer that opens a session moves nothing.
+        if records && !is_full {
             session.move_to_end(key);
         }
         is_full || news
@@ -318,6 +319,16 @@ mod tests {
         sessions.tell(SessionUse::Incremental { id }, &key(0), ErrorCode::None, told(3), true);
         let (_, order) = sessions.begin(request(id, 1, Vec::new()), NOW).unwrap();
         assert_eq!(order.iter().map(|((_, index), _)| *index).collect::<Vec<_>>(), [1, 0]);
+    }
+
+    /// The differential test found it: the answer that opens a session leaves the order as it was asked for.
+    #[test]
+    fn a_partition_that_got_records_when_its_session_was_opened_keeps_its_place() {
+        let mut sessions = FetchSessions::new(ShardId(1), 10);
+        let id = opened(&mut sessions);
+        sessions.tell(SessionUse::Full { id }, &key(0), ErrorCode::None, told(3), true);
+        let (_, order) = sessions.begin(request(id, 1, Vec::new()), NOW).unwrap();
+        assert_eq!(order.iter().map(|((_, index), _)| *index).collect::<Vec<_>>(), [0, 1]);
     }
 
     #[test]
