@@ -16,6 +16,9 @@ const SEVERAL_MEMBERS_VERSION: i16 = 3;
 /// The first version of JoinGroup that may leave out the protocol's name.
 const NO_PROTOCOL_VERSION: i16 = 7;
 
+/// The first version of SyncGroup that must tell the protocol (KIP-559).
+const SYNC_PROTOCOL_VERSION: i16 = 5;
+
 impl GroupsCall {
     /// Joins a classic group.
     pub(in crate::gateway) fn join(context: &mut Context<'_>, request: JoinGroupRequest) -> Self {
@@ -25,7 +28,12 @@ impl GroupsCall {
     }
 
     /// Hands out or fetches an assignment.
-    pub(in crate::gateway) fn sync(context: &mut Context<'_>, request: SyncGroupRequest) -> Self {
+    pub(in crate::gateway) fn sync(context: &mut Context<'_>, mut request: SyncGroupRequest) -> Self {
+        if context.version >= SYNC_PROTOCOL_VERSION {
+            // What is left out agrees with no group.
+            request.protocol_type.get_or_insert_default();
+            request.protocol_name.get_or_insert_default();
+        }
         let group = request.group_id.clone();
         Self::ask_one(context, Assemble::Only, &group, GroupCall::SyncGroup(request))
     }

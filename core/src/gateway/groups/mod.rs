@@ -85,7 +85,7 @@ impl GroupsCall {
             Assemble::Leave => membership::leave(answers.remove(0), version),
             Assemble::Commit(commit) => commit.end(answers.pop()),
             Assemble::Fetch(fetch) => fetch.end(answers, version),
-            Assemble::Delete(delete) => delete.end(answers.pop()),
+            Assemble::Delete(delete) => delete.end(answers.pop().expect("one coordinator was asked")),
             Assemble::Describe(order) => listing::described(&order, answers),
             Assemble::List => listing::listed(answers),
             Assemble::DeleteGroups(order) => listing::deleted(&order, answers),

@@ -7,8 +7,8 @@ use highwater_wire::offset_commit::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 use highwater_wire::offset_delete::{
-    OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic, OffsetDeleteResponse,
-    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+    OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic, OffsetDeleteResponsePartition,
+    OffsetDeleteResponseTopic,
 };
 use highwater_wire::offset_fetch::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponse,
@@ -117,12 +117,10 @@ impl GroupsCall {
                 request.topics.push(OffsetDeleteRequestTopic { name, partitions: known });
             }
         }
-        let asks = usize::from(!request.topics.is_empty() || refused.is_empty());
-        let mut call = Self::new(Assemble::Delete(Delete(refused)), asks);
-        if asks > 0 {
-            let group = request.group_id.clone();
-            call.ask(context, &group, GroupCall::OffsetDelete(request));
-        }
+        // Even where nothing is left to delete: only its coordinator knows whether there is such a group.
+        let mut call = Self::new(Assemble::Delete(Delete(refused)), 1);
+        let group = request.group_id.clone();
+        call.ask(context, &group, GroupCall::OffsetDelete(request));
         call
     }
 }
@@ -170,12 +168,10 @@ impl Fetch {
 }
 
 impl Delete {
-    /// The answer, from what the coordinator says of the other topics, if it was asked.
-    pub(super) fn end(self, answer: Option<GroupResponse>) -> AnyResponse {
-        let mut response = match answer {
-            None => OffsetDeleteResponse::default(),
-            Some(GroupResponse::OffsetDelete(response)) => response,
-            Some(answer) => unreachable!("not an answer to what was asked: {answer:?}"),
+    /// The answer, from what the coordinator says of the other topics.
+    pub(super) fn end(self, answer: GroupResponse) -> AnyResponse {
+        let GroupResponse::OffsetDelete(mut response) = answer else {
+            unreachable!("not an answer to what was asked: {answer:?}")
         };
         if response.error_code == ErrorCode::None.code() && !self.0.is_empty() {
             let rows = self.0.into_iter().chain(response.topics);

@@ -56,7 +56,8 @@ impl ConsumerGroup {
             client_id: member.client_id.to_string(),
             client_host: member.client_host.to_string(),
             subscribed_topic_names: member.topics.iter().cloned().collect(),
-            subscribed_topic_regex: text(&member.regex),
+            // Kafka has no null here, and Java's client wants none.
+            subscribed_topic_regex: Some(text(&member.regex).unwrap_or_default()),
             assignment: describe_assignment(&owned.collect(), image),
             target_assignment: describe_assignment(&self.target(&member.id), image),
             member_type: i8::from(member.classic.is_none()),

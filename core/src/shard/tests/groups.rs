@@ -7,9 +7,11 @@ use highwater_wire::join_group::{JoinGroupRequest, JoinGroupRequestProtocol};
 use highwater_wire::leave_group::LeaveGroupRequest;
 use highwater_wire::list_groups::ListGroupsRequest;
 use highwater_wire::offset_commit::{OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use highwater_wire::offset_delete::{OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use highwater_wire::offset_fetch::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
+use highwater_wire::sync_group::SyncGroupRequest;
 use highwater_wire::{ErrorCode, Uuid};
 
 use super::*;
@@ -314,4 +316,36 @@ fn a_stop_answers_who_waits_for_members() {
     let Some(AnyResponse::JoinGroup(response)) = world.answers.pop() else { panic!("no answer") };
     assert_eq!(response.error_code, ErrorCode::NotCoordinator.code());
     assert!(matches!(world.halt, Some(Halt::Stopped)));
+}
+
+/// The differential test found it: a group that does not exist is told before topics that do not exist either.
+#[test]
+fn deleting_offsets_of_nothing_tells_whether_the_group_exists() {
+    let mut world = world();
+    let partitions = vec![OffsetDeleteRequestPartition::default()];
+    let topics = vec![OffsetDeleteRequestTopic { name: "none".to_owned(), partitions }];
+    world.send(OffsetDeleteRequest { group_id: "none".to_owned(), topics }, 0);
+    let Some(AnyResponse::OffsetDelete(response)) = world.answers.pop() else { panic!("no answer") };
+    assert_eq!((response.error_code, response.topics.len()), (ErrorCode::GroupIdNotFound.code(), 0));
+}
+
+/// The differential test found it: from version 5 on, a member that leaves its protocol out agrees with no group.
+#[test]
+fn a_sync_must_name_its_protocol_from_version_5_on() {
+    let mut world = world();
+    world.send(join("g", ""), 2);
+    world.sync_all();
+    let Some(AnyResponse::JoinGroup(joined)) = world.answers.pop() else { panic!("no answer") };
+    let sync = SyncGroupRequest {
+        group_id: "g".to_owned(),
+        generation_id: joined.generation_id,
+        member_id: joined.member_id,
+        ..Default::default()
+    };
+    for (version, expected) in [(5, ErrorCode::InconsistentGroupProtocol), (4, ErrorCode::None)] {
+        world.send(sync.clone(), version);
+        world.sync_all();
+        let Some(AnyResponse::SyncGroup(response)) = world.answers.pop() else { panic!("no answer") };
+        assert_eq!(response.error_code, expected.code(), "version {version}");
+    }
 }
