@@ -5,13 +5,13 @@
 //! matched by what they are about, whatever their order. Where two error codes differ, what else stands in that row
 //! follows from it and is not compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use highwater_wire::records::{Batches, TimestampType, records, verify_crc};
 use highwater_wire::testing::Tree;
 use highwater_wire::{ErrorCode, Uuid};
 
-use crate::ids::{Ids, Who};
+use crate::ids::{EPOCH_LEAD, Ids, Who};
 use crate::side::Answer;
 
 /// One place where the brokers do not agree.
@@ -188,6 +188,19 @@ impl Comparison<'_> {
                     (Ok(left), Ok(right)) => self.ids.same_session(left, right),
                     _ => false,
                 }
+            }
+            (
+                "member_epoch" | "group_epoch" | "assignment_epoch",
+                Tree::Integer(left @ 1..),
+                Tree::Integer(right @ 1..),
+            ) => left - right == i64::from(EPOCH_LEAD),
+            ("subscribed_topic_names", Tree::List(left), Tree::List(right)) => {
+                let sorted = |names: &[Tree]| names.iter().map(plain).collect::<BTreeSet<_>>();
+                sorted(left) == sorted(right)
+            }
+            // Which partitions of a topic a member gets is its assignor's affair. How many they are is not.
+            ("partitions", Tree::List(left), Tree::List(right)) if path.contains("topic_partitions[") => {
+                left.len() == right.len()
             }
             ("member_id" | "leader", Tree::Text(left), Tree::Text(right)) => self.ids.same_member(left, right),
             _ => false,

@@ -10,6 +10,7 @@
 
 #![allow(clippy::print_stdout)]
 
+mod cleaning;
 mod compare;
 mod coverage;
 mod dice;

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use highwater_wire::produce::TopicProduceResponse;
 use highwater_wire::records::BatchHeader;
-use highwater_wire::{AnyRequest, AnyResponse, Records, Uuid};
+use highwater_wire::{AnyRequest, AnyResponse, ErrorCode, Records, Uuid};
 
 use crate::dice::Dice;
-use crate::ids::{Ids, Who};
+use crate::ids::{EPOCH_NAME, Ids, Who};
 use crate::step::Step;
 
 /// The known world, ids in our names.
@@ -23,6 +23,8 @@ pub struct Model {
     pub producers: Vec<Producer>,
     /// Open fetch sessions: id, the epoch that comes next, and whether they name topics by id.
     pub sessions: Vec<Session>,
+    /// Groups with what they have of members.
+    pub groups: BTreeMap<String, Group>,
 }
 
 /// A topic.
@@ -54,6 +56,28 @@ pub struct Producer {
     pub next: BTreeMap<(String, i32), i32>,
 }
 
+/// A group, of either protocol.
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    /// Those that joined.
+    pub members: Vec<Member>,
+    /// Those that were given an id, and are to join with it.
+    pub pending: Vec<String>,
+    /// The generation of a classic group.
+    pub generation: i32,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its id.
+    pub id: String,
+    /// Its name, if it is a static member.
+    pub instance: Option<String>,
+    /// Our name for its epoch, if it speaks the consumer protocol.
+    pub epoch: Option<i32>,
+}
+
 /// A fetch session.
 #[derive(Clone, Copy, Debug)]
 pub struct Session {
@@ -71,6 +95,18 @@ const TOPIC_ID_VERSION: i16 = 13;
 /// The most sessions that are remembered.
 const SESSIONS_MAX: usize = 4;
 
+impl Group {
+    fn put(&mut self, member: Member) {
+        self.members.retain(|known| known.id != member.id);
+        self.members.push(member);
+    }
+
+    fn remove(&mut self, id: &str) {
+        self.members.retain(|member| member.id != id);
+        self.pending.retain(|pending| pending != id);
+    }
+}
+
 impl Model {
     /// A topic that exists, if there is one.
     pub fn any_topic(&self, dice: &mut Dice) -> Option<(&str, &Topic)> {
@@ -80,6 +116,11 @@ impl Model {
         }
         let name = dice.pick(&names);
         Some((name, &self.topics[name]))
+    }
+
+    /// Whether the id of a topic is not known yet.
+    pub fn lacks_ids(&self) -> bool {
+        self.topics.values().any(|topic| topic.id.is_none())
     }
 
     /// The name of a topic with this id.
@@ -166,7 +207,7 @@ impl Model {
             (AnyRequest::Fetch(request), AnyResponse::Fetch(response)) => {
                 self.fetched(step.version, request.session_id, request.session_epoch, response, ids);
             }
-            _ => {}
+            _ => self.learn_groups(&step.request, response, ids),
         }
     }
 
@@ -206,6 +247,54 @@ impl Model {
                 self.sessions.remove(0);
             }
             self.sessions.push(Session { id, epoch: 1, version });
+        }
+    }
+
+    fn learn_groups(&mut self, request: &AnyRequest, response: &AnyResponse, ids: &Ids) {
+        let name = |id: &String| ids.members.name(Who::Kafka, id).unwrap_or(id).clone();
+        match (request, response) {
+            (AnyRequest::JoinGroup(request), AnyResponse::JoinGroup(response)) => {
+                let group = self.groups.entry(request.group_id.clone()).or_default();
+                let id = name(&response.member_id);
+                if response.error_code == ErrorCode::MemberIdRequired.code() {
+                    group.pending.push(id);
+                } else if response.error_code == 0 {
+                    group.pending.retain(|pending| *pending != id);
+                    group.generation = response.generation_id;
+                    let instance = request.group_instance_id.clone();
+                    group.members.retain(|member| instance.is_none() || member.instance != instance);
+                    group.put(Member { id, instance, epoch: None });
+                }
+            }
+            (AnyRequest::LeaveGroup(request), AnyResponse::LeaveGroup(response)) if response.error_code == 0 => {
+                let Some(group) = self.groups.get_mut(&request.group_id) else { return };
+                group.remove(&request.member_id);
+                for member in response.members.iter().filter(|member| member.error_code == 0) {
+                    group.remove(&name(&member.member_id));
+                    group
+                        .members
+                        .retain(|known| known.instance.is_none() || known.instance != member.group_instance_id);
+                }
+            }
+            (AnyRequest::ConsumerGroupHeartbeat(request), AnyResponse::ConsumerGroupHeartbeat(response))
+                if response.error_code == 0 =>
+            {
+                let group = self.groups.entry(request.group_id.clone()).or_default();
+                let id = response.member_id.as_ref().map_or_else(|| request.member_id.clone(), name);
+                if response.member_epoch < 0 {
+                    group.remove(&id);
+                    return;
+                }
+                let known = group.members.iter().find(|member| member.id == id);
+                let instance = known.and_then(|member| member.instance.clone()).or_else(|| request.instance_id.clone());
+                group.put(Member { id, instance, epoch: Some(EPOCH_NAME + response.member_epoch) });
+            }
+            (_, AnyResponse::DeleteGroups(response)) => {
+                for row in response.results.iter().filter(|row| row.error_code == 0) {
+                    self.groups.remove(&row.group_id);
+                }
+            }
+            _ => {}
         }
     }
 

@@ -19,6 +19,7 @@ use highwater_wire::records::{BatchBuilder, Compression, Record};
 use highwater_wire::testing::Tree;
 use highwater_wire::{AnyRequest, AnyResponse, ErrorCode, Records};
 
+use crate::cleaning;
 use crate::compare::{Difference, compare};
 use crate::generate::BROKER_KEYS;
 use crate::ids::{Ids, Who};
@@ -67,6 +68,7 @@ impl World {
         let mut world = Self { kafka, highwater, ids: Ids::default(), barrier_is_high: false };
         for side in [&mut world.kafka, &mut world.highwater] {
             wait_for_producer_ids(side)?;
+            cleaning::wait_for_coordinators(side)?;
             make_barrier(side)?;
         }
         world.settle()?;
@@ -89,6 +91,7 @@ impl World {
     /// Empties both brokers and forgets their ids.
     pub fn reset(&mut self) -> io::Result<()> {
         for side in [&mut self.kafka, &mut self.highwater] {
+            cleaning::remove_groups(side)?;
             let clear = |name: &str| AlterConfigsResource {
                 resource_type: 4,
                 resource_name: name.to_owned(),
@@ -221,7 +224,8 @@ fn delete(key: &str) -> AlterableConfig {
     AlterableConfig { name: key.to_owned(), config_operation: 1, value: None }
 }
 
-fn expect_none(code: i16, what: &str) -> io::Result<()> {
+/// Fails with `what` unless a code stands for no error.
+pub fn expect_none(code: i16, what: &str) -> io::Result<()> {
     if code == 0 {
         return Ok(());
     }
@@ -303,7 +307,8 @@ fn wait_for_high_watermarks(side: &mut Side) -> io::Result<Vec<(String, i32, i64
     Ok(ends)
 }
 
-fn poll(what: &str, mut is_done: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
+/// Asks again and again until it is done, or fails with `what`.
+pub fn poll(what: &str, mut is_done: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
     let begin = Instant::now();
     while !is_done()? {
         if begin.elapsed() > PATIENCE {

@@ -1,6 +1,8 @@
 //! Draws requests: mostly about what exists, some of them wrong in every way that a client can be.
 
 mod configs;
+mod groups;
+mod offsets;
 mod reading;
 mod records;
 mod topics;
@@ -10,6 +12,7 @@ use std::ops::RangeInclusive;
 
 use highwater_wire::api_versions::ApiVersionsRequest;
 use highwater_wire::init_producer_id::InitProducerIdRequest;
+use highwater_wire::metadata::MetadataRequest;
 use highwater_wire::testing::Source;
 use highwater_wire::{AnyRequest, ApiKey, Records, Uuid};
 
@@ -48,6 +51,19 @@ const WEIGHTS: &[(ApiKey, usize)] = &[
     (ApiKey::IncrementalAlterConfigs, 5),
     (ApiKey::DescribeCluster, 2),
     (ApiKey::DescribeTopicPartitions, 4),
+    (ApiKey::FindCoordinator, 2),
+    (ApiKey::JoinGroup, 8),
+    (ApiKey::SyncGroup, 6),
+    (ApiKey::Heartbeat, 3),
+    (ApiKey::LeaveGroup, 4),
+    (ApiKey::OffsetCommit, 8),
+    (ApiKey::OffsetFetch, 8),
+    (ApiKey::OffsetDelete, 2),
+    (ApiKey::DescribeGroups, 4),
+    (ApiKey::ListGroups, 3),
+    (ApiKey::DeleteGroups, 2),
+    (ApiKey::ConsumerGroupHeartbeat, 10),
+    (ApiKey::ConsumerGroupDescribe, 3),
 ];
 
 /// What is served, by both brokers.
@@ -65,6 +81,10 @@ pub struct Draw<'a> {
 
 /// Draws the next step of a sequence.
 pub fn step(dice: &mut Dice, model: &Model, served: &Served, number: u32) -> Step {
+    if model.lacks_ids() {
+        let topics = MetadataRequest { topics: None, allow_auto_topic_creation: false, ..Default::default() };
+        return Step { number, version: 12, request: topics.into(), damage: None };
+    }
     // A sequence begins with something to talk about.
     let api = if number < 2 { ApiKey::CreateTopics } else { weighted(dice, served) };
     let version = version(dice, &served[&api]);
@@ -125,7 +145,19 @@ impl Draw<'_> {
             ApiKey::IncrementalAlterConfigs => self.incremental_alter_configs().into(),
             ApiKey::DescribeCluster => self.describe_cluster().into(),
             ApiKey::DescribeTopicPartitions => self.describe_topic_partitions().into(),
-            other => unreachable!("{other} has no weight"),
+            ApiKey::FindCoordinator => self.find_coordinator().into(),
+            ApiKey::JoinGroup => self.join_group().into(),
+            ApiKey::SyncGroup => self.sync_group().into(),
+            ApiKey::Heartbeat => self.heartbeat().into(),
+            ApiKey::LeaveGroup => self.leave_group().into(),
+            ApiKey::OffsetCommit => self.offset_commit().into(),
+            ApiKey::OffsetFetch => self.offset_fetch().into(),
+            ApiKey::OffsetDelete => self.offset_delete().into(),
+            ApiKey::DescribeGroups => self.describe_groups().into(),
+            ApiKey::ListGroups => self.list_groups().into(),
+            ApiKey::DeleteGroups => self.delete_groups().into(),
+            ApiKey::ConsumerGroupHeartbeat => self.consumer_group_heartbeat().into(),
+            ApiKey::ConsumerGroupDescribe => self.consumer_group_describe().into(),
         }
     }
 
@@ -208,6 +240,16 @@ impl Draw<'_> {
                     list.isolation_level &= 1;
                 }
             }
+            // Whatever joins must not be able to keep others waiting, and nothing may expire.
+            AnyRequest::JoinGroup(join) => join.session_timeout_ms = 1,
+            AnyRequest::ConsumerGroupHeartbeat(heartbeat) => {
+                heartbeat.group_id = "wild".to_owned();
+                heartbeat.rebalance_timeout_ms = heartbeat.rebalance_timeout_ms.min(0);
+                heartbeat.subscribed_topic_regex = None;
+            }
+            AnyRequest::LeaveGroup(leave) => leave.group_id = "wild".to_owned(),
+            AnyRequest::OffsetCommit(commit) => commit.group_id = "wild".to_owned(),
+            AnyRequest::FindCoordinator(find) => find.key_type = 0,
             AnyRequest::OffsetForLeaderEpoch(epochs) => epochs.replica_id = if self.version >= 3 { -1 } else { -2 },
             _ => {}
         }

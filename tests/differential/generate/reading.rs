@@ -145,9 +145,9 @@ impl Draw<'_> {
         let time = FIRST_TIMESTAMP_MS + self.dice.below(2000) as i64;
         let mut timestamp =
             self.dice.pick(&[-1, -2, -3, -4, -5, -6, -7, 0, i64::MAX, i64::MIN, time, time, time, time]);
-        // Kafka tells the largest timestamp of a record that is deleted, until it removes its segment.
+        // Kafka finds records that are deleted, the one of the largest timestamp for one, until it removes their segment.
         let start = self.model.partition(name, partition_index).map_or(0, |partition| partition.start);
-        if start > 0 && timestamp == -3 {
+        if start > 0 && matches!(timestamp, -3 | 0) {
             timestamp = -1;
         }
         let current_leader_epoch = if self.version >= 4 { self.leader_epoch() } else { -1 };
