@@ -22,20 +22,27 @@ pub(super) fn decide(draft: &mut Draft<'_>, request: &GroupRequest) {
         GroupRequest::Image(image) => offsets::adopt(draft, image),
         GroupRequest::Loaded => {
             draft.soft(Soft::Loaded(draft.now));
-            shrink_groups(draft);
+            rebalance_loaded(draft);
             let deadline = draft.now.mono + draft.config().offsets_retention_check_interval;
             draft.soft(Soft::SetTimer(TimerKey::Sweep, deadline));
         }
     }
 }
 
-/// Groups that were larger when the log was written must come to terms with today's limit: whoever joins again first stays.
-fn shrink_groups(draft: &mut Draft<'_>) {
+/// Groups that cannot go on as the log says rebalance: those that are larger than today's limit allows, where whoever joins
+/// again first stays, and those whose rebalance after a change of protocol a failover has interrupted.
+fn rebalance_loaded(draft: &mut Draft<'_>) {
     let (coordinator, size_max) = (draft.coordinator, draft.config().max_size);
     for (id, group) in coordinator.groups() {
-        let Some(recorded) = group.recorded.as_ref().filter(|value| value.members.len() > size_max) else { continue };
+        let Some(recorded) = &group.recorded else { continue };
+        let reason = match recorded.members.len() {
+            0 => continue,
+            count if count > size_max => "the group has more members than group.max.size",
+            _ if recorded.leader.is_none() => "a rebalance after a change of protocol was interrupted",
+            _ => continue,
+        };
         let mut classic = Classic::new(draft, GroupId::clone(id), ClassicGroup::from_value(recorded));
-        classic.prepare_rebalance("the group has more members than group.max.size");
+        classic.prepare_rebalance(reason);
         classic.finish();
     }
 }

@@ -367,4 +367,11 @@ impl<'d, 'c> Classic<'d, 'c> {
         let key = GroupMetadataKey { group: self.id.to_string() };
         self.draft.record(GroupRecord::GroupMetadata(key, Some(self.group.to_value())));
     }
+
+    /// Puts the group into the log as one that nobody leads: whoever loads it before its next generation begins a rebalance.
+    pub fn record_unled(&mut self) {
+        let key = GroupMetadataKey { group: self.id.to_string() };
+        let value = GroupMetadataValue { leader: None, ..self.group.to_value() };
+        self.draft.record(GroupRecord::GroupMetadata(key, Some(value)));
+    }
 }

@@ -46,9 +46,11 @@ impl Consumer<'_, '_> {
             let timeout = member.classic.as_ref().map(|classic| classic.session_timeout).unwrap_or_default();
             classic.restart_session(&member.id, timeout);
         }
-        classic.record();
         if with_rebalance {
+            classic.record_unled();
             classic.prepare_rebalance("the last member of the consumer protocol has left");
+        } else {
+            classic.record();
         }
         classic.finish();
     }

@@ -49,6 +49,31 @@ fn a_classic_group_becomes_a_consumer_group_and_back() {
     );
 }
 
+/// Found by the simulator: without a failover the heartbeat of who is left sends it back to join; after one nobody did, and
+/// what the others had owned was read by nobody.
+#[test]
+fn a_failover_does_not_undo_the_rebalance_that_begins_when_a_group_becomes_classic() {
+    check_trace(
+        "
+        > beat b topics=orders
+        b beat: epoch 1 owns [orders-0 orders-1 orders-2 orders-3]
+        > join a v=3 topics=orders
+        a join: generation 2 as a, range led by \"\" []
+        > sync a
+        a sync: owns []
+        > bye b
+        b bye: epoch -1
+        > fail-over
+        > list
+        nobody list: g(consumer,PreparingRebalance,classic)
+        > heartbeat a
+        a heartbeat: REBALANCE_IN_PROGRESS
+        > join a topics=orders
+        a join: generation 3 as a, range led by a [a]
+        ",
+    );
+}
+
 #[test]
 fn whoever_waits_in_a_classic_group_is_sent_back_when_it_changes() {
     check_trace(
