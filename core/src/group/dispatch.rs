@@ -10,7 +10,7 @@ use super::classic::{Classic, ClassicGroup, Join};
 use super::consumer::{self, Consumer, Heartbeat};
 use super::draft::{Draft, Soft};
 use super::request::{join_error, member_response, sync_error};
-use super::timers::{GroupTimer, TimerKey};
+use super::timers::{GroupTimer, Sweep, TimerKey};
 use super::{Client, GroupCall, GroupConfig, GroupId, GroupRequest, GroupResponse, groups, millis, offsets};
 use crate::replicated::Origin;
 
@@ -24,7 +24,7 @@ pub(super) fn decide(draft: &mut Draft<'_>, request: &GroupRequest) {
             draft.soft(Soft::Loaded(draft.now));
             rebalance_loaded(draft);
             let deadline = draft.now.mono + draft.config().offsets_retention_check_interval;
-            draft.soft(Soft::SetTimer(TimerKey::Sweep, deadline));
+            draft.soft(Soft::SetTimer(TimerKey::Sweep(Sweep::Expired), deadline));
         }
     }
 }
@@ -189,7 +189,7 @@ fn decide_timeout(draft: &mut Draft<'_>) {
     let Some(key) = coordinator.timers().due(draft.now.mono) else { return };
     draft.soft(Soft::CancelTimer(key.clone()));
     match key {
-        TimerKey::Sweep => offsets::decide_sweep(draft),
+        TimerKey::Sweep(sweep) => offsets::decide_sweep(draft, *sweep),
         TimerKey::Group(id, timer) => {
             let Some(mut classic) = classic(draft, id) else { return consumer::decide_timeout(draft, id, timer) };
             match timer {

@@ -9,7 +9,7 @@ use super::classic::ClassicGroup;
 use super::event::GroupEvent;
 use super::machine::Rebalance;
 use super::request::GroupResponse;
-use super::timers::{GroupTimer, TimerKey};
+use super::timers::{GroupTimer, Sweep, TimerKey};
 use super::{GroupConfig, GroupCoordinator, GroupId};
 use crate::controller::Image;
 use crate::ids::Offset;
@@ -30,8 +30,8 @@ pub enum Soft {
     Image(Arc<Image>),
     /// The log has been applied as a whole.
     Loaded(Now),
-    /// The group at which the search for offsets to remove goes on; none if it has been through.
-    SweptUpTo(Option<GroupId>),
+    /// The group at which a sweep goes on; none if it has been through, or is to begin again.
+    SweptUpTo(Sweep, Option<GroupId>),
     /// A consumer group has been held against this metadata.
     Seen(GroupId, Seen),
     /// A rebalance has begun.

@@ -13,7 +13,7 @@ use super::draft::{Draft, Seen, Soft};
 use super::event::Standing;
 use super::offsets::Offsets;
 use super::request::refusal_code;
-use super::timers::{GroupTimer, TimerKey, Timers};
+use super::timers::{GroupTimer, Sweep, TimerKey, Timers};
 use super::{GroupConfig, GroupEvent, GroupId, GroupRequest, GroupResponse, MemberTimes, dispatch};
 use crate::controller::Image;
 use crate::ids::Offset;
@@ -29,7 +29,7 @@ pub struct GroupCoordinator {
     groups: BTreeMap<GroupId, Group>,
     timers: Timers,
     /// Where the search for offsets to remove goes on.
-    sweep_from: Option<GroupId>,
+    swept_up_to: BTreeMap<Sweep, GroupId>,
     events: Vec<GroupEvent>,
     /// The groups that may stand differently since events were taken.
     touched: BTreeSet<GroupId>,
@@ -112,7 +112,7 @@ impl GroupCoordinator {
             image,
             groups: BTreeMap::new(),
             timers: Timers::default(),
-            sweep_from: None,
+            swept_up_to: BTreeMap::new(),
             events: Vec::new(),
             touched: BTreeSet::new(),
         }
@@ -162,8 +162,9 @@ impl GroupCoordinator {
         &self.timers
     }
 
-    pub(super) fn sweep_from(&self) -> Option<&GroupId> {
-        self.sweep_from.as_ref()
+    /// Where a sweep that is under way goes on.
+    pub(super) fn swept_up_to(&self, sweep: Sweep) -> Option<&GroupId> {
+        self.swept_up_to.get(&sweep)
     }
 
     /// Asserts the invariants of the module's head, but for the one about replaying. Slow: for tests and the simulator.
@@ -277,7 +278,8 @@ impl StateMachine for GroupCoordinator {
             Soft::CancelTimer(key) => self.timers.cancel(&key),
             Soft::Image(image) => self.image = image,
             Soft::Loaded(now) => self.begin_sessions(now),
-            Soft::SweptUpTo(group) => self.sweep_from = group,
+            Soft::SweptUpTo(sweep, Some(group)) => drop(self.swept_up_to.insert(sweep, group)),
+            Soft::SweptUpTo(sweep, None) => drop(self.swept_up_to.remove(&sweep)),
             Soft::Seen(id, seen) => {
                 if let Some(group) = self.groups.get_mut(&id) {
                     group.seen = Some(seen);

@@ -10,10 +10,19 @@ use crate::time::Instant;
 /// What a deadline is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TimerKey {
-    /// Expired offsets, and those of deleted topics, are looked for.
-    Sweep,
+    /// All groups are looked through for what counts no more.
+    Sweep(Sweep),
     /// Something of one group.
     Group(GroupId, GroupTimer),
+}
+
+/// What a sweep looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sweep {
+    /// Offsets of deleted topics, soon after the metadata has changed.
+    Deleted,
+    /// Those, expired offsets and groups of which nothing is left, now and then.
+    Expired,
 }
 
 /// What a group can wait for.
@@ -36,7 +45,8 @@ pub enum GroupTimer {
 impl TimerKey {
     fn reason(&self) -> Reason {
         match self {
-            Self::Sweep => "offsets may have expired",
+            Self::Sweep(Sweep::Deleted) => "topics may have been deleted",
+            Self::Sweep(Sweep::Expired) => "offsets may have expired",
             Self::Group(_, GroupTimer::Join) => "a rebalance ends without the members that are missing",
             Self::Group(_, GroupTimer::Sync) => "members have not fetched their assignments",
             Self::Group(_, GroupTimer::Session(_)) => "a member's session ends",
@@ -134,7 +144,7 @@ mod tests {
             timers.set(session(group, "a"), Instant(1));
             timers.set(TimerKey::Group(group.into(), GroupTimer::Sync), Instant(1));
         }
-        timers.set(TimerKey::Sweep, Instant(1));
+        timers.set(TimerKey::Sweep(Sweep::Expired), Instant(1));
         timers.cancel_group(&"g".into());
         timers.check();
         assert_eq!(timers.keys().count(), 5);

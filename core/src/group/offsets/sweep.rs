@@ -1,6 +1,7 @@
 //! Removing what counts no more: expired offsets, offsets of deleted topics, groups that nothing is left of.
 //!
-//! A sweep goes through all groups, a bounded piece in each decision. An offset expires when its group has not been using
+//! A sweep goes through all groups, a bounded piece in each decision. Offsets of deleted topics go soon after the topic;
+//! all else is looked at every `offsets.retention.check.interval.ms`, as in Kafka. An offset expires when its group has not been using
 //! it for the time of retention: since the group became empty, or, in groups that never have members and for topics that
 //! the members have given up, since it was committed.
 
@@ -12,7 +13,7 @@ use crate::controller::Image;
 use crate::group::classic::{ClassicGroup, State};
 use crate::group::draft::{Draft, Soft};
 use crate::group::machine::Group;
-use crate::group::timers::TimerKey;
+use crate::group::timers::{Sweep, TimerKey};
 use crate::group::{GroupConfig, GroupId, groups};
 use crate::limits::{SWEPT_BYTES_MAX, SWEPT_OFFSETS_MAX};
 use crate::time::WallMs;
@@ -23,29 +24,38 @@ const SWEEP_DELAY: Duration = Duration::from_secs(1);
 /// Takes over new metadata. Topics may be gone.
 pub(in crate::group) fn adopt(draft: &mut Draft<'_>, image: &Arc<Image>) {
     draft.soft(Soft::Image(Arc::clone(image)));
+    // What a sweep under way has passed it has held against older metadata.
+    draft.soft(Soft::SweptUpTo(Sweep::Deleted, None));
     let soon = draft.now.mono + SWEEP_DELAY;
-    if draft.coordinator.timers().deadline(&TimerKey::Sweep).is_some_and(|deadline| deadline > soon) {
-        draft.soft(Soft::SetTimer(TimerKey::Sweep, soon));
+    let timer = TimerKey::Sweep(Sweep::Deleted);
+    if draft.coordinator.timers().deadline(&timer).is_none() {
+        draft.soft(Soft::SetTimer(timer, soon));
     }
 }
 
 /// Looks through the next groups.
-pub(in crate::group) fn decide_sweep(draft: &mut Draft<'_>) {
+pub(in crate::group) fn decide_sweep(draft: &mut Draft<'_>, sweep: Sweep) {
     let coordinator = draft.coordinator;
     let mut work = Work { offsets: SWEPT_OFFSETS_MAX, bytes: SWEPT_BYTES_MAX };
-    let mut left = match coordinator.sweep_from() {
+    let mut left = match coordinator.swept_up_to(sweep) {
         Some(id) => coordinator.groups().range::<GroupId, _>(id..),
         None => coordinator.groups().range::<GroupId, _>(..),
     };
     let mut next = left.next();
     while let Some((id, group)) = next
-        && sweep_group(draft, id, group, &mut work)
+        && sweep_group(draft, sweep, id, group, &mut work)
     {
         next = left.next();
     }
-    let pause = if next.is_some() { Duration::ZERO } else { coordinator.config().offsets_retention_check_interval };
-    draft.soft(Soft::SweptUpTo(next.map(|(id, _)| GroupId::clone(id))));
-    draft.soft(Soft::SetTimer(TimerKey::Sweep, draft.now.mono + pause));
+    draft.soft(Soft::SweptUpTo(sweep, next.map(|(id, _)| GroupId::clone(id))));
+    let timer = TimerKey::Sweep(sweep);
+    draft.soft(match (next, sweep) {
+        (Some(_), _) => Soft::SetTimer(timer, draft.now.mono),
+        (None, Sweep::Deleted) => Soft::CancelTimer(timer),
+        (None, Sweep::Expired) => {
+            Soft::SetTimer(timer, draft.now.mono + coordinator.config().offsets_retention_check_interval)
+        }
+    });
 }
 
 /// What one decision may still look at and write.
@@ -55,13 +65,17 @@ struct Work {
 }
 
 /// Looks through one group. Says whether it is done with it, and there is work left for another.
-fn sweep_group(draft: &mut Draft<'_>, id: &GroupId, group: &Group, work: &mut Work) -> bool {
+fn sweep_group(draft: &mut Draft<'_>, sweep: Sweep, id: &GroupId, group: &Group, work: &mut Work) -> bool {
     let (image, now) = (draft.coordinator.image(), draft.now.wall);
     let mut left = 0;
     for (topic, partition, committed) in group.offsets.iter() {
         work.offsets = work.offsets.saturating_sub(1);
-        if committed.is_current(topic, image) && !has_expired(draft.config(), group, topic, committed, now) {
-            draft.event(super::committed(id, topic, partition, committed.offset));
+        let expires = sweep == Sweep::Expired;
+        if committed.is_current(topic, image) && !(expires && has_expired(draft.config(), group, topic, committed, now))
+        {
+            if expires {
+                draft.event(super::committed(id, topic, partition, committed.offset));
+            }
             left += 1;
             continue;
         }
@@ -70,7 +84,7 @@ fn sweep_group(draft: &mut Draft<'_>, id: &GroupId, group: &Group, work: &mut Wo
         remove(draft, id, topic, partition);
     }
     let is_abandoned = !group.has_members() && group.classic.as_ref().is_none_or(ClassicGroup::is_abandoned);
-    if left == 0 && is_abandoned {
+    if sweep == Sweep::Expired && left == 0 && is_abandoned {
         groups::remove(draft, id, group);
     }
     work.offsets > 0

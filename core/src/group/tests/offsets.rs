@@ -269,8 +269,34 @@ fn a_sweep_looks_through_many_groups_in_pieces() {
     let before = world.log.len();
     world.move_clock(world.now.mono + Duration::from_millis(1));
     world.handle(&GroupRequest::Timeout);
-    assert!((1..60).contains(&(world.log.len() - before)), "one decision writes a bounded piece");
+    assert!((1..30).contains(&(world.log.len() - before)), "one decision writes a bounded piece");
     world.wait(Duration::ZERO);
-    assert_eq!(world.log.len() - before, 60, "a tombstone for each offset and each group");
-    assert_eq!(world.coordinator.groups().len(), 0);
+    assert_eq!(world.log.len() - before, 30, "a tombstone for each offset");
+    assert_eq!(world.coordinator.groups().len(), 0, "nothing else was known of them");
+}
+
+#[test]
+fn an_empty_group_stays_until_it_is_time_to_look_for_what_has_expired() {
+    check_trace_with(
+        GroupConfig { offsets_retention_check_interval: Duration::from_secs(10), ..GroupConfig::default() },
+        "
+        > join a v=3 topics=orders
+        a join: generation 1 as a, range led by a [a]
+        > sync a assign=a:p0
+        a sync: \"p0\"
+        > commit a orders-0=5
+        a commit: ok
+        > leave a
+        a leave: ok
+        > delete-topic orders
+        > wait 2
+        > fetch admin
+        admin fetch: nothing
+        > list
+        nobody list: g(consumer,Empty,classic)
+        > wait 9
+        > list
+        nobody list: nothing
+        ",
+    );
 }
