@@ -7,22 +7,6 @@ use std::collections::BTreeMap;
 
 use highwater_wire::Uuid;
 
-/// What is added to the epochs of the consumer protocol in our names, which are Kafka's otherwise.
-pub const EPOCH_NAME: i32 = 1 << 24;
-
-/// How far Kafka's epochs are ahead of Highwater's: Kafka counts a group's from 2.
-pub const EPOCH_LEAD: i32 = 1;
-
-/// A broker's epoch for our name; the name itself where it is none.
-pub fn epoch(who: Who, name: i32) -> i32 {
-    let is_name = (EPOCH_NAME..EPOCH_NAME << 1).contains(&name);
-    match who {
-        _ if !is_name => name,
-        Who::Kafka => name - EPOCH_NAME,
-        Who::Highwater => name - EPOCH_NAME - EPOCH_LEAD,
-    }
-}
-
 /// One of the two brokers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {

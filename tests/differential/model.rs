@@ -9,7 +9,7 @@ use highwater_wire::records::BatchHeader;
 use highwater_wire::{AnyRequest, AnyResponse, ErrorCode, Records, Uuid};
 
 use crate::dice::Dice;
-use crate::ids::{EPOCH_NAME, Ids, Who};
+use crate::ids::{Ids, Who};
 use crate::step::Step;
 
 /// The known world, ids in our names.
@@ -287,7 +287,7 @@ impl Model {
                 }
                 let known = group.members.iter().find(|member| member.id == id);
                 let instance = known.and_then(|member| member.instance.clone()).or_else(|| request.instance_id.clone());
-                group.put(Member { id, instance, epoch: Some(EPOCH_NAME + response.member_epoch) });
+                group.put(Member { id, instance, epoch: Some(response.member_epoch) });
             }
             (_, AnyResponse::DeleteGroups(response)) => {
                 for row in response.results.iter().filter(|row| row.error_code == 0) {

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use highwater_wire::records::{BatchHeader, crc32c};
 use highwater_wire::{AnyRequest, ApiKey, Records, Uuid};
 
-use crate::ids::{self, Ids, Who};
+use crate::ids::{Ids, Who};
 
 /// A request, in our names, and what is done to its bytes.
 #[derive(Clone, Debug)]
@@ -116,7 +116,6 @@ fn translate(mut request: AnyRequest, who: Who, ids: &Ids) -> AnyRequest {
 fn translate_groups(request: &mut AnyRequest, who: Who, ids: &Ids) {
     let topic = |id: &mut Uuid| *id = ids.topics.id(who, id);
     let member = |id: &mut String| *id = ids.members.id(who, id);
-    let epoch = |epoch: &mut i32| *epoch = ids::epoch(who, *epoch);
     match request {
         AnyRequest::JoinGroup(join) => member(&mut join.member_id),
         AnyRequest::SyncGroup(sync) => {
@@ -130,19 +129,16 @@ fn translate_groups(request: &mut AnyRequest, who: Who, ids: &Ids) {
         }
         AnyRequest::OffsetCommit(commit) => {
             member(&mut commit.member_id);
-            epoch(&mut commit.generation_id_or_member_epoch);
             commit.topics.iter_mut().for_each(|committed| topic(&mut committed.topic_id));
         }
         AnyRequest::OffsetFetch(fetch) => {
             for group in &mut fetch.groups {
                 group.member_id.iter_mut().for_each(member);
-                epoch(&mut group.member_epoch);
                 group.topics.iter_mut().flatten().for_each(|wanted| topic(&mut wanted.topic_id));
             }
         }
         AnyRequest::ConsumerGroupHeartbeat(heartbeat) => {
             member(&mut heartbeat.member_id);
-            epoch(&mut heartbeat.member_epoch);
             heartbeat.topic_partitions.iter_mut().flatten().for_each(|owned| topic(&mut owned.topic_id));
         }
         _ => {}

@@ -17,7 +17,6 @@ use highwater_wire::list_groups::ListGroupsRequest;
 use highwater_wire::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 
 use super::Draw;
-use crate::ids::EPOCH_NAME;
 use crate::model::{Group, Member};
 
 /// Names that classic groups are given, and groups of the consumer protocol. No group changes its protocol here: the
@@ -71,9 +70,7 @@ impl Draw<'_> {
 
     /// A generation or an epoch: the one that counts, or one beside it.
     pub(super) fn near(&mut self, now: i32) -> i32 {
-        let beside = self.dice.pick(&[0, 0, 0, 0, 0, 0, 0, 0, 1, -1]);
-        // Before Highwater's first epoch comes 0, which has a meaning of its own.
-        if now == EPOCH_NAME + 2 && beside < 0 { now } else { now + beside }
+        now + self.dice.pick(&[0, 0, 0, 0, 0, 0, 0, 0, 1, -1])
     }
 
     pub(super) fn find_coordinator(&mut self) -> FindCoordinatorRequest {
@@ -234,7 +231,7 @@ impl Draw<'_> {
             return self.joining_heartbeat(group_id);
         }
         let member = if self.dice.once_in(15) { self.member(&group) } else { self.dice.pick(&consumers) };
-        let epoch = member.epoch.unwrap_or(EPOCH_NAME + 3);
+        let epoch = member.epoch.unwrap_or(3);
         let mut request = ConsumerGroupHeartbeatRequest {
             group_id,
             member_id: member.id,

@@ -87,10 +87,13 @@ impl State {
     }
 }
 
+/// The epoch of a group that nobody has joined. The first member brings it to 2, as in Kafka.
+const FIRST_EPOCH: i32 = 1;
+
 impl Default for ConsumerGroup {
     fn default() -> Self {
         Self {
-            epoch: 0,
+            epoch: FIRST_EPOCH,
             metadata_hash: 0,
             assignment_epoch: 0,
             members: Map::new_sync(),

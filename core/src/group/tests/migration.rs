@@ -56,9 +56,9 @@ fn a_failover_does_not_undo_the_rebalance_that_begins_when_a_group_becomes_class
     check_trace(
         "
         > beat b topics=orders
-        b beat: epoch 1 owns [orders-0 orders-1 orders-2 orders-3]
+        b beat: epoch 2 owns [orders-0 orders-1 orders-2 orders-3]
         > join a v=3 topics=orders
-        a join: generation 2 as a, range led by \"\" []
+        a join: generation 3 as a, range led by \"\" []
         > sync a
         a sync: owns []
         > bye b
@@ -69,7 +69,7 @@ fn a_failover_does_not_undo_the_rebalance_that_begins_when_a_group_becomes_class
         > heartbeat a
         a heartbeat: REBALANCE_IN_PROGRESS
         > join a topics=orders
-        a join: generation 3 as a, range led by a [a]
+        a join: generation 4 as a, range led by a [a]
         ",
     );
 }
@@ -115,7 +115,7 @@ fn an_empty_group_changes_without_further_ado() {
         > commit admin orders-0=5
         admin commit: ok
         > beat a topics=orders
-        a beat: epoch 1 owns [orders-0 orders-1 orders-2 orders-3]
+        a beat: epoch 2 owns [orders-0 orders-1 orders-2 orders-3]
         > bye a
         a bye: epoch -1
         > join b v=3
@@ -125,7 +125,7 @@ fn an_empty_group_changes_without_further_ado() {
         > leave b
         b leave: ok
         > beat a topics=orders
-        a beat: epoch 1 owns [orders-0 orders-1 orders-2 orders-3]
+        a beat: epoch 2 owns [orders-0 orders-1 orders-2 orders-3]
         > fetch admin
         admin fetch: orders-0=5
         ",
@@ -137,7 +137,7 @@ fn classic_members_of_a_consumer_group_come_and_go() {
     check_trace(
         "
         > beat a topics=orders
-        a beat: epoch 1 owns [orders-0 orders-1 orders-2 orders-3]
+        a beat: epoch 2 owns [orders-0 orders-1 orders-2 orders-3]
         > join b type=connect topics=orders
         b join: INCONSISTENT_GROUP_PROTOCOL
         > join b topics=orders
@@ -145,19 +145,19 @@ fn classic_members_of_a_consumer_group_come_and_go() {
         > join b metadata=gibberish
         b join: INCONSISTENT_GROUP_PROTOCOL
         > join b topics=orders
-        b join: generation 2 as b, range led by \"\" []
+        b join: generation 3 as b, range led by \"\" []
         > heartbeat b
         b heartbeat: ok
         > sync b
         b sync: owns []
         > beat a
-        a beat: epoch 1 owns [orders-2 orders-3]
+        a beat: epoch 2 owns [orders-2 orders-3]
         > beat a ack
-        a beat: epoch 2
+        a beat: epoch 3
         > heartbeat b
         b heartbeat: REBALANCE_IN_PROGRESS
         > join b topics=orders
-        b join: generation 2 as b, range led by \"\" []
+        b join: generation 3 as b, range led by \"\" []
         > sync b generation=1
         b sync: ILLEGAL_GENERATION
         > sync b protocol=sticky
@@ -169,7 +169,7 @@ fn classic_members_of_a_consumer_group_come_and_go() {
         > leave b and=stranger
         b leave: ok UNKNOWN_MEMBER_ID
         > beat a
-        a beat: epoch 3 owns [orders-0 orders-1 orders-2 orders-3]
+        a beat: epoch 4 owns [orders-0 orders-1 orders-2 orders-3]
         ",
     );
 }
@@ -179,11 +179,11 @@ fn a_classic_member_that_does_not_come_back_in_time_is_out() {
     check_trace(
         "
         > beat a topics=orders
-        a beat: epoch 1 owns [orders-0 orders-1 orders-2 orders-3]
+        a beat: epoch 2 owns [orders-0 orders-1 orders-2 orders-3]
         > join b topics=orders rebalance=10
         b join: MEMBER_ID_REQUIRED
         > join b topics=orders rebalance=10
-        b join: generation 2 as b, range led by \"\" []
+        b join: generation 3 as b, range led by \"\" []
         > wait 10
         > sync b
         b sync: UNKNOWN_MEMBER_ID
@@ -196,20 +196,20 @@ fn a_static_member_that_goes_back_to_the_classic_protocol_takes_the_group_with_i
     check_trace(
         "
         > beat a topics=orders instance=i1
-        a beat: epoch 1 owns [orders-0 orders-1 orders-2 orders-3]
+        a beat: epoch 2 owns [orders-0 orders-1 orders-2 orders-3]
         > join b topics=orders instance=i1
-        b join: generation 1 as b, range led by \"\" []
+        b join: generation 2 as b, range led by \"\" []
         > list
         nobody list: g(consumer,Stable,classic)
         > sync b instance=i1
         b sync: owns [orders-0 orders-1 orders-2 orders-3]
         > heartbeat b instance=i1
         b heartbeat: ok
-        > beat a epoch=1 instance=i1
+        > beat a epoch=2 instance=i1
         a beat: GROUP_ID_NOT_FOUND
         > fail-over
         > join c topics=orders,events instance=i1
-        c join: generation 1 as c, range led by c [c] skip
+        c join: generation 2 as c, range led by c [c] skip
         ",
     );
 }
@@ -225,9 +225,9 @@ fn a_group_stays_what_it_is_where_the_policy_says_so() {
         > beat b topics=orders
         b beat: GROUP_ID_NOT_FOUND
         > beat b topics=orders group=h
-        b beat: epoch 1 owns [orders-0 orders-1 orders-2 orders-3]
+        b beat: epoch 2 owns [orders-0 orders-1 orders-2 orders-3]
         > join c v=3 topics=orders group=h
-        c join: generation 2 as c, range led by \"\" []
+        c join: generation 3 as c, range led by \"\" []
         > bye b group=h
         b bye: epoch -1
         > list

@@ -62,7 +62,7 @@ fn beat_extra(extra: &str) -> &str {
         "id=a" => "topics=events,orders",
         "id=b2" => "topics=events",
         "session=10" => "epoch=0 topics=orders,events",
-        "generation=1" => "epoch=1",
+        "generation=1" => "epoch=2",
         "v=3" => "",
         extra => extra,
     }

@@ -51,33 +51,33 @@ fn a_consumer_group_reports_how_it_stands_and_why_it_rebalances() {
     check_trace(
         "
         > beat a topics=orders
-        a beat: epoch 1 owns [orders-0 orders-1 orders-2 orders-3]
+        a beat: epoch 2 owns [orders-0 orders-1 orders-2 orders-3]
         > events
-        g rebalances after 0: a joins
-        g is consumer, Stable, 1, 1
+        g rebalances after 1: a joins
+        g is consumer, Stable, 2, 1
         > wait 10
         > beat b topics=orders
-        b beat: epoch 2 owns []
+        b beat: epoch 3 owns []
         > why admin
         admin why: 0 s ago, because b joins
         > events
-        g rebalances after 1: b joins
-        g is consumer, Reconciling, 2, 2
+        g rebalances after 2: b joins
+        g is consumer, Reconciling, 3, 2
         > beat a
-        a beat: epoch 1 owns [orders-2 orders-3]
+        a beat: epoch 2 owns [orders-2 orders-3]
         > beat a ack
-        a beat: epoch 2
+        a beat: epoch 3
         > beat b
-        b beat: epoch 2 owns [orders-0 orders-1]
+        b beat: epoch 3 owns [orders-0 orders-1]
         > events
-        g is consumer, Stable, 2, 2
+        g is consumer, Stable, 3, 2
         > commit a orders-3=7
         a commit: ok
         > events
         g is at orders-3=7
         > create-topic new
         > beat a topics=orders,new
-        a beat: epoch 2 owns []
+        a beat: epoch 3 owns []
         > why admin
         admin why: 0 s ago, because a subscribes to something else
         > bye b
@@ -85,20 +85,20 @@ fn a_consumer_group_reports_how_it_stands_and_why_it_rebalances() {
         > why admin
         admin why: 0 s ago, because b is gone: it has left
         > events
-        g rebalances after 2: a subscribes to something else
+        g rebalances after 3: a subscribes to something else
         g loses b: it has left
-        g rebalances after 3: b is gone: it has left
-        g is consumer, Assigning, 4, 1
+        g rebalances after 4: b is gone: it has left
+        g is consumer, Assigning, 5, 1
         > fail-over
         > events
-        g is consumer, Assigning, 4, 1
+        g is consumer, Assigning, 5, 1
         > why admin
         admin why: unknown
         > bye a
         a bye: epoch -1
         > events
         g loses a: it has left
-        g is consumer, Empty, 5, 0
+        g is consumer, Empty, 6, 0
         > delete admin
         admin delete: ok
         > events
