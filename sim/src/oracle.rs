@@ -97,6 +97,8 @@ struct Lookup {
     found: Option<(i64, i64)>,
     /// The first offset that may have existed when the question was asked.
     end_at_asking: i64,
+    /// What lies before may have been gone then, and come back since.
+    start_at_most: i64,
 }
 
 /// See the [module](self).
@@ -283,14 +285,18 @@ impl Oracle {
     pub fn looked_up(&mut self, place: Place, era: u32, timestamp: i64, found: Option<(i64, i64)>, end_at_asking: i64) {
         let partition = self.partitions.entry(place).or_default();
         if partition.era == era {
-            partition.lookups.push(Lookup { timestamp, found, end_at_asking });
+            partition.lookups.push(Lookup { timestamp, found, end_at_asking, start_at_most: 0 });
         }
     }
 
-    /// Power was lost: partitions that count on the page cache may have lost anything, all others nothing that counts.
+    /// Power was lost: partitions that count on the page cache may have lost anything, all others nothing that counts. A log
+    /// may start again where it did before somebody asked to delete records, or before retention.
     pub fn power_lost(&mut self) {
         for (place, partition) in &mut self.partitions {
-            if self.topics[place.topic].page_cache {
+            let topic = &self.topics[place.topic];
+            let start_at_most = if topic.retention { i64::MAX } else { partition.delete_asked };
+            partition.lookups.iter_mut().for_each(|lookup| lookup.start_at_most = start_at_most);
+            if topic.page_cache {
                 *partition =
                     Partition { era: partition.era + 1, delete_asked: partition.delete_asked, ..Partition::default() };
             }
@@ -540,7 +546,7 @@ impl Partition {
         for lookup in &self.lookups {
             let found_at = lookup.found.map_or(lookup.end_at_asking, |(_, offset)| offset);
             let known = |offset: i64| self.slots.get(usize::try_from(offset).ok()?).filter(|slot| slot.read.is_some());
-            let missed = (log_start..found_at)
+            let missed = (log_start.max(lookup.start_at_most)..found_at)
                 .find(|offset| known(*offset).is_some_and(|slot| slot.timestamp >= lookup.timestamp));
             if let Some(missed) = missed {
                 let witness = format!("{place}: {lookup:?} missed offset {missed}");
