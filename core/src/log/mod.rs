@@ -303,11 +303,13 @@ impl Log {
 
     /// A record of `epoch` is to be appended at `start`.
     fn assign_epoch_at(&mut self, disk: &mut impl Disk, epoch: LeaderEpoch, start: Offset) -> io::Result<()> {
-        let mut epochs = self.epochs.clone();
-        if epochs.assign(epoch, start) || self.has_unsaved_epochs {
-            self.save_epochs(disk, epochs)?;
+        let is_known = self.latest_epoch().is_some_and(|latest| epoch <= latest);
+        if is_known && !self.has_unsaved_epochs {
+            return Ok(());
         }
-        Ok(())
+        let mut epochs = self.epochs.clone();
+        epochs.assign(epoch, start);
+        self.save_epochs(disk, epochs)
     }
 
     fn save_epochs(&mut self, disk: &mut impl Disk, epochs: LeaderEpochs) -> io::Result<()> {

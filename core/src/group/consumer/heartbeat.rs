@@ -248,7 +248,7 @@ impl Consumer<'_, '_> {
                 return self.bump_epoch(reason);
             }
         }
-        if change.is_some() || self.group.epoch == 0 {
+        if change.is_some() {
             self.bump_epoch(reason);
         }
     }

@@ -1,9 +1,9 @@
 //! Removing what counts no more: expired offsets, offsets of deleted topics, groups that nothing is left of.
 //!
 //! A sweep goes through all groups, a bounded piece in each decision. Offsets of deleted topics go soon after the topic;
-//! all else is looked at every `offsets.retention.check.interval.ms`, as in Kafka. An offset expires when its group has not been using
-//! it for the time of retention: since the group became empty, or, in groups that never have members and for topics that
-//! the members have given up, since it was committed.
+//! all else is looked at every `offsets.retention.check.interval.ms`, as in Kafka. An offset expires when its group has not
+//! been using it for the time of retention: since the group became empty, or, in groups that never have members and for
+//! topics that the members have given up, since it was committed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,12 +67,12 @@ struct Work {
 /// Looks through one group. Says whether it is done with it, and there is work left for another.
 fn sweep_group(draft: &mut Draft<'_>, sweep: Sweep, id: &GroupId, group: &Group, work: &mut Work) -> bool {
     let (image, now) = (draft.coordinator.image(), draft.now.wall);
+    let expires = sweep == Sweep::Expired;
     let mut left = 0;
     for (topic, partition, committed) in group.offsets.iter() {
         work.offsets = work.offsets.saturating_sub(1);
-        let expires = sweep == Sweep::Expired;
-        if committed.is_current(topic, image) && !(expires && has_expired(draft.config(), group, topic, committed, now))
-        {
+        let has_expired = expires && has_expired(draft.config(), group, topic, committed, now);
+        if committed.is_current(topic, image) && !has_expired {
             if expires {
                 draft.event(super::committed(id, topic, partition, committed.offset));
             }
@@ -84,7 +84,7 @@ fn sweep_group(draft: &mut Draft<'_>, sweep: Sweep, id: &GroupId, group: &Group,
         remove(draft, id, topic, partition);
     }
     let is_abandoned = !group.has_members() && group.classic.as_ref().is_none_or(ClassicGroup::is_abandoned);
-    if sweep == Sweep::Expired && left == 0 && is_abandoned {
+    if expires && left == 0 && is_abandoned {
         groups::remove(draft, id, group);
     }
     work.offsets > 0

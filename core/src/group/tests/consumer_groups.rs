@@ -374,3 +374,22 @@ fn offsets_of_a_consumer_group_expire_where_nobody_reads() {
         ",
     );
 }
+
+#[test]
+fn a_member_that_subscribes_to_nothing_is_in_the_group_and_survives_a_failover() {
+    check_trace(
+        "
+        > beat a topics=none
+        a beat: epoch 2 owns []
+        > beat a
+        a beat: epoch 2
+        > fail-over
+        > beat a
+        a beat: epoch 2
+        > beat b topics=orders
+        b beat: epoch 3 owns [orders-0 orders-1 orders-2 orders-3]
+        > beat a
+        a beat: epoch 3
+        ",
+    );
+}
